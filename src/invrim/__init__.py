@@ -1,0 +1,37 @@
+"""invrim: learned iterative solvers for inverse problems, in memory that does not grow with depth.
+
+The names below are imported when they are first used, so that ``import invrim`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from invrim.invertible import Invertible, InvertibleChain
+    from invrim.layers import ReversibleBlock
+    from invrim.models import IRIM, load_model
+    from invrim.operators import CartesianMRI, LeastSquares
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Invertible": "invrim.invertible",
+    "InvertibleChain": "invrim.invertible",
+    "ReversibleBlock": "invrim.layers",
+    "CartesianMRI": "invrim.operators",
+    "LeastSquares": "invrim.operators",
+    "IRIM": "invrim.models",
+    "load_model": "invrim.models",
+}
+
+__all__ = ["IRIM", "CartesianMRI", "Invertible", "InvertibleChain", "LeastSquares", "ReversibleBlock", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'invrim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

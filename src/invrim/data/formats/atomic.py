@@ -1,0 +1,45 @@
+"""Files that are either complete or absent."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from invrim.errors import FileError, InvrimError
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; rename it to ``path`` on success, remove it on failure.
+
+    The temporary name keeps the suffix, because many writers choose their format by it. An older file at
+    ``path`` stays untouched until the new one is complete.
+
+    Raises
+    ------
+    FileError
+        The folder is missing or read-only, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except InvrimError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"cannot write {path}: {reason(error)}. Nothing was left behind; choose a folder that can be written "
+            f"and has room."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def reason(error: BaseException) -> str:
+    """The cause of an error in a few words, also when HDF5 hides it inside a long message."""
+    text = getattr(error, "strerror", None) or str(error)
+    inner = re.search(r"error message = '([^']+)'", text) or re.search(r"\(([^()]*(?:\([^()]*\))?[^()]*)\)\s*$", text)
+    return (inner.group(1) if inner else " ".join(text.split()) or type(error).__name__).rstrip(".").lower()

@@ -1,0 +1,129 @@
+"""Read and write acquisitions in the HDF5 schema of the fastMRI data set.
+
+`kspace` complex64 is ``(slices, ky, kx)`` for one coil and ``(slices, coil, ky, kx)`` for several; the image to
+recover is `reconstruction_esc` or `reconstruction_rss`; `mask` ``(kx,)`` is there when lines were left out;
+`truth_NAME` holds what a simulation knows. This module is the door: headers and images are read by its neighbours.
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from invrim.data.acquisition import Acquisition
+from invrim.data.formats.hdf5 import dataset, open_read, open_write
+from invrim.data.formats.header import Header, header_of, read_header
+from invrim.data.formats.reconstructions import read_reconstruction, read_target, write_reconstruction
+from invrim.errors import DataError, ShapeError
+
+__all__ = [
+    "Header",
+    "kspace_slices",
+    "read_acquisition",
+    "read_header",
+    "read_reconstruction",
+    "read_target",
+    "read_truth",
+    "write_acquisition",
+    "write_reconstruction",
+]
+
+_TRUTH = "truth_"
+
+
+def read_acquisition(path: Path, slices: slice | None = None) -> Acquisition:
+    """Load a file, or only some of its slices, into memory.
+
+    Parameters
+    ----------
+    path
+        File in the fastMRI schema; complex128 is read as complex64.
+    slices
+        Which slices, e.g. ``slice(0, 8)``; None for all.
+
+    Raises
+    ------
+    FileError
+        The file is missing, damaged, or has no `kspace`.
+    DataError
+        Wrong axes or type, NaN or Inf in k-space, or a mask of the wrong length.
+    """
+    chosen = slices or slice(None)
+    with open_read(path) as file:
+        header = header_of(file)
+        target = dataset(file, header.target_name)[chosen] if header.target_name else None
+        return Acquisition(
+            name=header.name,
+            kspace=kspace_slices(file, chosen),
+            mask=header.mask,
+            target=None if target is None else torch.from_numpy(target.astype(np.float32)),
+            attributes=header.attributes,
+        )
+
+
+def kspace_slices(file: h5py.File, chosen: slice) -> Tensor:
+    """Load k-space of an open file, complex64 ``(slices, coil, ky, kx)``, and refuse NaN and Inf."""
+    stored = dataset(file, "kspace")
+    array = stored[chosen].astype(np.complex64, copy=False)
+    kspace = torch.from_numpy(array if array.ndim == 4 else array[:, None])
+    bad = ~torch.isfinite(torch.view_as_real(kspace)).flatten(1).all(dim=1)
+    if bad.any():
+        index = range(*chosen.indices(stored.shape[0]))[int(bad.nonzero()[0])]
+        raise DataError(
+            f"{file.filename}: expected finite k-space, got NaN or Inf in slice {index}. "
+            f"Leave the slice out or set its bad samples to zero."
+        )
+    return kspace
+
+
+def read_truth(path: Path) -> dict[str, Tensor]:
+    """What a simulation knows beyond the measurement, by name; empty for a real scan."""
+    with open_read(path) as file:
+        names = [name for name in file if name.startswith(_TRUTH)]
+        return {name.removeprefix(_TRUTH): torch.from_numpy(dataset(file, name)[()]) for name in names}
+
+
+def write_acquisition(path: Path, acquisition: Acquisition) -> None:
+    """Write an acquisition and its truth; the file appears only when complete.
+
+    Raises
+    ------
+    ShapeError
+        The parts do not fit together.
+    FileError
+        The file cannot be written.
+    """
+    _require_consistent(acquisition)
+    kspace, target = acquisition.kspace, acquisition.target
+    single = kspace.shape[1] == 1
+    with open_write(path) as file:
+        file["kspace"] = (kspace[:, 0] if single else kspace).cpu().numpy()
+        if acquisition.mask is not None:
+            file["mask"] = acquisition.mask.cpu().numpy().astype(np.uint8)
+        if target is not None:
+            file["reconstruction_esc" if single else "reconstruction_rss"] = target.cpu().numpy()
+            file.attrs["max"] = float(target.max())
+        for name, value in acquisition.truth.items():
+            file[_TRUTH + name] = value.cpu().numpy()
+        file.attrs.update(acquisition.attributes)
+
+
+def _require_consistent(acquisition: Acquisition) -> None:
+    kspace, mask, target = acquisition.kspace, acquisition.mask, acquisition.target
+    if kspace.ndim != 4 or kspace.dtype != torch.complex64:
+        raise ShapeError(
+            f"expected complex64 k-space (slices, coil, ky, kx), got {kspace.dtype} of shape {tuple(kspace.shape)}. "
+            f"Convert it; one coil keeps its axis."
+        )
+    if mask is not None and mask.shape != kspace.shape[-1:]:
+        raise ShapeError(
+            f"expected a mask of {kspace.shape[-1]} lines (the last axis of k-space), got shape {tuple(mask.shape)}. "
+            f"Give one value per phase-encoding line."
+        )
+    if target is not None and (target.ndim != 3 or len(target) != len(kspace)):
+        raise ShapeError(
+            f"expected a target (slices, y, x) of {len(kspace)} slices, got shape {tuple(target.shape)}. "
+            f"Give one image per slice of k-space."
+        )

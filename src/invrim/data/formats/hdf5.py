@@ -1,0 +1,115 @@
+"""Open HDF5 files from strangers: clear words for damaged ones, and no reading through links to other files."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from invrim.data.formats.atomic import atomic_write, reason
+from invrim.errors import DataError, FileError
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@contextlib.contextmanager
+def open_read(path: Path) -> Iterator[h5py.File]:
+    """Open ``path`` for reading; low-level errors, also while reading, come out as one-line `FileError`."""
+    file = open_handle(path)
+    with file, damage_as_file_error(path):
+        yield file
+
+
+def open_handle(path: Path) -> h5py.File:
+    """Open ``path`` for reading and leave closing to the caller.
+
+    Raises
+    ------
+    FileError
+        The file is missing, of another kind, or cut short.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"{path}: expected an HDF5 file, got nothing at this path. Check the spelling.")
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(len(_SIGNATURE))
+        if start != _SIGNATURE:
+            raise FileError(f"{path}: expected an HDF5 file, got other content. Convert it to the fastMRI schema.")
+        return h5py.File(path, "r")
+    except FileError:
+        raise
+    except OSError as error:
+        raise _damaged(path, error) from error
+
+
+@contextlib.contextmanager
+def damage_as_file_error(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on missing or corrupt bytes into one `FileError`."""
+    try:
+        yield
+    except (FileError, DataError):
+        raise
+    except (OSError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+@contextlib.contextmanager
+def open_write(path: Path) -> Iterator[h5py.File]:
+    """Create an HDF5 file that appears at ``path`` only when it is complete."""
+    with atomic_write(path) as temporary:
+        try:
+            with h5py.File(temporary, "w") as file:
+                yield file
+        except RuntimeError as error:  # how h5py reports a disk that fills up while it closes a file
+            raise OSError(str(error)) from error
+
+
+def dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """The dataset ``name`` whose bytes lie in this very file.
+
+    Raises
+    ------
+    FileError
+        It is absent, or stored in another file: a link could point anywhere on this machine.
+    """
+    if name not in file and file.get(name, getlink=True) is None:
+        found = ", ".join(sorted(file)) or "nothing"
+        raise FileError(
+            f"{file.filename}: expected a dataset `{name}`, got {found}. Rename it, or convert the file to the "
+            f"fastMRI schema."
+        )
+    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+        raise _elsewhere(file, name)
+    item = file.get(name)
+    if not isinstance(item, h5py.Dataset):
+        raise FileError(f"{file.filename}: expected `{name}` to be a dataset, got a group or a broken link. Rewrite it.")
+    if item.external or item.is_virtual or Path(item.file.filename) != Path(file.filename):
+        raise _elsewhere(file, name)
+    return item
+
+
+def attributes(file: h5py.File) -> dict[str, str | int | float | bool]:
+    """Scalar attributes of the file as plain Python values; arrays are left out."""
+    plain: dict[str, str | int | float | bool] = {}
+    for key, value in file.attrs.items():
+        item = value.item() if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1 else value
+        item = item.decode(errors="replace") if isinstance(item, bytes) else item
+        if isinstance(item, str | int | float | bool):
+            plain[key] = item
+    return plain
+
+
+def _elsewhere(file: h5py.File, name: str) -> FileError:
+    return FileError(
+        f"{file.filename}: expected `{name}` inside the file, got a link to another file. Copy the data into it "
+        f"(h5repack, or h5py's File.copy with expand_external)."
+    )
+
+
+def _damaged(path: Path, error: BaseException) -> FileError:
+    return FileError(
+        f"{path}: expected a complete HDF5 file, got one that is cut short or damaged ({reason(error)}). "
+        f"Copy or download it again."
+    )

@@ -1,0 +1,111 @@
+"""What is in a fastMRI-schema file, without loading its k-space."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from invrim.data.acquisition import Attribute
+from invrim.data.formats.encoding import zero_padding
+from invrim.data.formats.hdf5 import attributes, dataset, open_read
+from invrim.errors import DataError
+
+_TARGETS = ("reconstruction_rss", "reconstruction_esc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """Sizes and conventions of one fastMRI-schema file."""
+
+    name: str
+    """File name with suffix."""
+    slices: int
+    coils: int
+    """Number of coils; 1 for single-coil files."""
+    matrix: tuple[int, int]
+    """Size of k-space, ``(ky, kx)`` = (readout, phase encoding)."""
+    mask: Tensor | None
+    """Sampled lines, bool ``(kx,)``; None when all were measured."""
+    padding: tuple[int, int] | None
+    """Lines ``[left, right)`` that the scanner encoded; None when the file has no ISMRMRD header."""
+    target_name: str | None
+    """Dataset with the image to recover; None when the file has none."""
+    target_size: tuple[int, int] | None
+    """Its size ``(y, x)``."""
+    maximum: float | None
+    """Largest intensity of the volume, as the file states it."""
+    attributes: Mapping[str, Attribute]
+    """All scalar attributes."""
+
+
+def read_header(path: Path) -> Header:
+    """Read sizes, mask and attributes in milliseconds, whatever the size of the file.
+
+    Raises
+    ------
+    FileError
+        The file is missing, not HDF5, cut short, or has no `kspace`.
+    DataError
+        `kspace` has the wrong axes or type, or the mask the wrong length.
+    """
+    with open_read(path) as file:
+        return header_of(file)
+
+
+def header_of(file: h5py.File) -> Header:
+    """`read_header` of an open file."""
+    kspace = dataset(file, "kspace")
+    _require_kspace(file.filename, kspace)
+    matrix = (kspace.shape[-2], kspace.shape[-1])
+    target = next((name for name in _TARGETS if name in file), None)
+    plain = attributes(file)
+    maximum = plain.get("max")
+    return Header(
+        name=Path(file.filename).name,
+        slices=kspace.shape[0],
+        coils=kspace.shape[1] if kspace.ndim == 4 else 1,
+        matrix=matrix,
+        mask=_mask(file, matrix[1]) if "mask" in file else None,
+        padding=zero_padding(dataset(file, "ismrmrd_header")[()]) if "ismrmrd_header" in file else None,
+        target_name=target,
+        target_size=_target_size(file, target, kspace.shape[0]) if target else None,
+        maximum=float(maximum) if isinstance(maximum, int | float) else None,
+        attributes=plain,
+    )
+
+
+def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
+    if kspace.ndim not in (3, 4) or 0 in kspace.shape:
+        raise DataError(
+            f"{path}: expected `kspace` (slices, ky, kx) or (slices, coil, ky, kx), got shape {kspace.shape}. "
+            f"Reorder or add axes."
+        )
+    if kspace.dtype.kind != "c":
+        raise DataError(
+            f"{path}: expected `kspace` of complex64, got {kspace.dtype}. Join real and imaginary part into one "
+            f"complex array."
+        )
+
+
+def _mask(file: h5py.File, columns: int) -> Tensor:
+    stored = dataset(file, "mask")
+    if stored.size != columns:
+        raise DataError(
+            f"{file.filename}: expected a mask of {columns} lines (the last axis of `kspace`), got shape {stored.shape}. "
+            f"Store one value per phase-encoding line."
+        )
+    return torch.from_numpy(np.asarray(stored[()]).reshape(columns).astype(bool))
+
+
+def _target_size(file: h5py.File, name: str, count: int) -> tuple[int, int]:
+    shape = dataset(file, name).shape
+    if len(shape) != 3 or shape[0] != count:
+        raise DataError(
+            f"{file.filename}: expected `{name}` of {count} slices (slices, y, x), got shape {shape}. "
+            f"Store one image per slice of `kspace`."
+        )
+    return shape[1], shape[2]

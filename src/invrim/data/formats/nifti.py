@@ -1,0 +1,86 @@
+"""Read NIfTI volumes into one orientation, and cut them into upright slices."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import nibabel
+import numpy as np
+
+from invrim.data.formats.atomic import reason
+from invrim.errors import DataError, FileError, OptionError
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+_SUFFIXES = (".nii", ".nii.gz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """A magnitude image in patient space."""
+
+    name: str
+    """File name without suffix."""
+    array: np.ndarray
+    """Float32 ``(x, y, z)``; indices grow towards the patient's right, anterior and superior (RAS+)."""
+    voxel_mm: tuple[float, float, float]
+    """Voxel size along x, y, z in millimetres."""
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a ``.nii`` or ``.nii.gz`` file; of a time series, the first frame.
+
+    Raises
+    ------
+    FileError
+        The file is missing, not NIfTI, or cut short.
+    DataError
+        It holds no 3D image, or values that are not finite.
+    """
+    path = Path(path)
+    _require_nifti(path)
+    try:
+        image = nibabel.load(path)
+        if len(image.shape) not in (3, 4):
+            raise DataError(f"{path}: expected a 3D or 4D image, got shape {image.shape}. Give a volume.")
+        image = nibabel.as_closest_canonical(image.slicer[..., 0] if len(image.shape) == 4 else image)
+        array = np.asarray(image.dataobj, dtype=np.float32)
+    except DataError:
+        raise
+    except Exception as error:  # nibabel, gzip and zlib each have their own; the user needs one sentence
+        raise FileError(
+            f"{path}: expected a complete NIfTI file, got one that cannot be read ({reason(error)}). Copy it again."
+        ) from error
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: expected finite intensities, got NaN or Inf. Replace them by numbers first.")
+    x, y, z = (float(size) for size in image.header.get_zooms()[:3])
+    return Volume(name=path.name.removesuffix(".gz").removesuffix(".nii"), array=array, voxel_mm=(x, y, z))
+
+
+def slices(volume: Volume, plane: Plane) -> np.ndarray:
+    """Cut a volume into slices ``(n, y, x)`` that are upright on screen, in radiological convention.
+
+    ========  ==================  ==============  =========================
+    plane     slices go to        top of image    left of image
+    ========  ==================  ==============  =========================
+    axial     superior            anterior        patient's right
+    coronal   anterior            superior        patient's right
+    sagittal  patient's right     superior        anterior
+    ========  ==================  ==============  =========================
+    """
+    if plane == "axial":
+        stack = volume.array.transpose(2, 1, 0)[:, ::-1, ::-1]
+    elif plane == "coronal":
+        stack = volume.array.transpose(1, 2, 0)[:, ::-1, ::-1]
+    elif plane == "sagittal":
+        stack = volume.array.transpose(0, 2, 1)[:, ::-1, ::-1]
+    else:
+        raise OptionError(f"expected a plane of {', '.join(get_args(Plane))}, got {plane!r}. Name one of them.")
+    return np.ascontiguousarray(stack)
+
+
+def _require_nifti(path: Path) -> None:
+    if not path.is_file():
+        raise FileError(f"{path}: expected a NIfTI file, got nothing at this path. Check the spelling.")
+    if not path.name.endswith(_SUFFIXES):
+        raise FileError(f"{path}: expected a name ending in {' or '.join(_SUFFIXES)}. Convert the image to NIfTI.")

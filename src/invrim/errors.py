@@ -1,0 +1,33 @@
+"""Every error that invrim raises on purpose.
+
+One root, so that a caller can catch them all; each child also inherits the builtin that says what kind of
+mistake it is. A message says what was expected, what was found, and what to do.
+"""
+
+
+class InvrimError(Exception):
+    """Root of all errors raised on purpose by invrim."""
+
+
+class ShapeError(InvrimError, ValueError):
+    """Tensors whose sizes do not fit together."""
+
+
+class OptionError(InvrimError, ValueError):
+    """An argument or a recipe field outside its allowed values."""
+
+
+class DataError(InvrimError, ValueError):
+    """Measured data that cannot be used: missing entries, NaN, a mask of the wrong length."""
+
+
+class FileError(InvrimError, OSError):
+    """A file that is missing, damaged, of another kind, or cannot be written."""
+
+
+class WeightsError(InvrimError, ValueError):
+    """Weights that this version cannot read or that do not fit the data."""
+
+
+class MissingExtraError(InvrimError, ImportError):
+    """An optional package is needed for what was asked."""

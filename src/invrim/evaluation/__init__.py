@@ -1,0 +1,19 @@
+"""Scores under a named protocol: one volume, or a folder of reconstructions against a folder of targets."""
+
+from invrim.evaluation.folders import evaluate_folders
+from invrim.evaluation.protocols import PROTOCOLS, Protocol, evaluate_volume, find_protocol
+from invrim.evaluation.result import Evaluation, read_evaluation, write_evaluation
+from invrim.evaluation.table import comparison_table, evaluation_table
+
+__all__ = [
+    "PROTOCOLS",
+    "Evaluation",
+    "Protocol",
+    "comparison_table",
+    "evaluate_folders",
+    "evaluate_volume",
+    "evaluation_table",
+    "find_protocol",
+    "read_evaluation",
+    "write_evaluation",
+]

@@ -1,0 +1,14 @@
+"""Floor 1: chains of invertible modules, trained in memory that does not grow with their length."""
+
+from invrim.invertible.base import Invertible, PulledBack, differentiate, trainable, vector_jacobian
+from invrim.invertible.chain import Backprop, InvertibleChain
+
+__all__ = [
+    "Backprop",
+    "Invertible",
+    "InvertibleChain",
+    "PulledBack",
+    "differentiate",
+    "trainable",
+    "vector_jacobian",
+]

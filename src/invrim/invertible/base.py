@@ -1,0 +1,83 @@
+"""The contract of an invertible step: what a chain may ask of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class PulledBack(NamedTuple):
+    """What one step of backpropagation hands to the step before it."""
+
+    z: Tensor
+    """The step's input, reconstructed."""
+    grad: Tensor
+    """Gradient of the loss with respect to that input."""
+    gradients: dict[Tensor, Tensor]
+    """Gradients of the tensors that the step read, keyed by the tensor; one without influence is left out."""
+
+
+class Invertible(nn.Module, ABC):
+    """A map from state to state that can be undone.
+
+    A subclass writes `forward` and `inverse`. Both may read ``context``, any object that all steps of a chain share;
+    if it is a module, its parameters and buffers that require gradients receive them. The map must be deterministic:
+    the backward pass evaluates it a second time.
+    """
+
+    @abstractmethod
+    def forward(self, z: Tensor, context: object = None, /) -> Tensor:
+        """State in, state out."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, context: object = None, /) -> Tensor:
+        """Undo `forward`, up to round-off."""
+
+    def pull_back(self, z_out: Tensor, grad_out: Tensor, context: object = None, /) -> PulledBack:
+        """Turn the output and its gradient into the input and its gradient.
+
+        This default inverts, then recomputes with a graph: two evaluations. A step whose inverse shares its
+        expensive part with its forward overrides it with one.
+        """
+        with torch.no_grad():
+            z = self.inverse(z_out, context)
+        return differentiate(self, z, grad_out, context)
+
+
+def differentiate(
+    step: Invertible, z: Tensor, grad_out: Tensor, context: object, *, create_graph: bool = False
+) -> PulledBack:
+    """Backpropagate ``grad_out`` through one evaluation of ``step`` at ``z``.
+
+    With ``create_graph`` the result can be differentiated again. The state is then viewed, not detached: asking for
+    the gradient of the view stops there, although ``z`` itself may depend on the step's tensors.
+    """
+    with torch.enable_grad():
+        at = z.view_as(z) if create_graph else z.detach().requires_grad_()
+        out = step(at, context)
+        gradients = vector_jacobian(out, [at, *trainable(step, context)], grad_out, create_graph=create_graph)
+    return PulledBack(z, gradients.pop(at), gradients)
+
+
+def vector_jacobian(
+    out: Tensor, tensors: list[Tensor], grad_out: Tensor, *, create_graph: bool = False
+) -> dict[Tensor, Tensor]:
+    """Gradients of ``sum(out * grad_out)`` for those of ``tensors`` that ``out`` depends on."""
+    if not (tensors and out.requires_grad):
+        return {}
+    grads = torch.autograd.grad(out, tensors, grad_out, create_graph=create_graph, allow_unused=True)
+    return {tensor: grad for tensor, grad in zip(tensors, grads, strict=True) if grad is not None}
+
+
+def trainable(*owners: object) -> list[Tensor]:
+    """Parameters and buffers of the modules among ``owners`` that require gradients, each once."""
+    found: dict[Tensor, None] = {}
+    for owner in owners:
+        if isinstance(owner, nn.Module):
+            tensors: Iterable[Tensor] = (*owner.parameters(), *owner.buffers())
+            found.update(dict.fromkeys(t for t in tensors if t.requires_grad))
+    return list(found)

@@ -1,0 +1,88 @@
+"""The residual net inside a reversible block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from invrim.errors import OptionError
+
+_CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class ResidualNet(nn.Module):
+    """Three weight-normalised convolutions that see far for their cost: down by the stride, 3×3, and up again.
+
+    ``conv(in -> hidden, kernel d, stride d) - ReLU - conv(hidden -> hidden, kernel 3) - ReLU -
+    transposed conv(hidden -> out, kernel d, stride d)``, then a gated linear unit. Any size is accepted: the input is
+    padded with zeros to a multiple of the stride and the output cropped, so that every voxel is reached.
+
+    Parameters
+    ----------
+    in_channels, hidden, out_channels
+        Widths; input ``(b, in_channels, ...)``, output ``(b, out_channels, ...)`` of the same size.
+    stride
+        d, one number or one per axis; the published code calls it *dilation*. In 3D one number means ``[1, d, d]``:
+        never along slices.
+    ndim
+        Spatial axes: 1, 2 or 3.
+    gated
+        Whether a gated linear unit ends the net, as in the blocks; the output head has none.
+
+    References
+    ----------
+    .. [P19] Putzky & Welling, *Invert to Learn to Invert*, NeurIPS 2019, section 3.1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        out_channels: int,
+        stride: int | Sequence[int] = 1,
+        *,
+        ndim: int = 2,
+        gated: bool = True,
+    ) -> None:
+        super().__init__()
+        if ndim not in _CONVOLUTION:
+            raise OptionError(f"expected 1, 2 or 3 spatial axes, got {ndim}. Fold other axes into the batch.")
+        self.stride = stride_per_axis(stride, ndim)
+        self.gated = gated
+        width = 2 * out_channels if gated else out_channels
+        conv, transposed = _CONVOLUTION[ndim], _TRANSPOSED[ndim]
+        kernel = cast("tuple[int, int, int]", self.stride)  # the convolution classes are typed one by one
+        self.down = weight_norm(conv(in_channels, hidden, kernel, kernel))
+        self.middle = weight_norm(conv(hidden, hidden, 3, padding=1))
+        self.up = weight_norm(transposed(hidden, width, kernel, kernel, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.down(self._pad(x)))
+        h = F.relu(self.middle(h))
+        y = self.up(h)
+        y = y[(..., *(slice(n) for n in x.shape[2:]))]
+        return F.glu(y, dim=1) if self.gated else y
+
+    def _pad(self, x: Tensor) -> Tensor:
+        missing = [-n % d for n, d in zip(x.shape[2:], self.stride, strict=True)]
+        if not any(missing):
+            return x
+        return F.pad(x, [width for m in reversed(missing) for width in (0, m)])
+
+
+def stride_per_axis(stride: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """One stride for each spatial axis; a single number spares the slice axis of 3D."""
+    if isinstance(stride, int):
+        stride = (1, stride, stride) if ndim == 3 else (stride,) * ndim
+    if len(stride) != ndim or math.prod(stride) < 1 or min(stride) < 1:
+        raise OptionError(
+            f"expected a positive stride for each of {ndim} axes, got {tuple(stride)}. "
+            f"Give one number, or {ndim} of them."
+        )
+    return tuple(stride)

@@ -1,0 +1,203 @@
+"""The invertible recurrent inference machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from invrim.errors import OptionError, ShapeError
+from invrim.invertible import Backprop, Invertible, InvertibleChain
+from invrim.layers.block import ReversibleBlock
+from invrim.layers.data_step import DataStep
+from invrim.layers.link import fold, to_channels, to_images, unfold
+from invrim.layers.residual import ResidualNet
+from invrim.operators.fidelity import DataFidelity, Rescaled
+from invrim.typing import Image, State
+
+Head = Literal["learned", "eta"]
+
+
+class IRIM(nn.Module):
+    r"""Learned iterative solver of ``min_x D(d, A x)`` whose training memory does not grow with its depth.
+
+    The state holds the estimate eta and a memory s. Each of ``steps`` steps writes the gradient of the data fidelity
+    into the memory and then applies a chain of reversible blocks; one more gradient ends the chain. Intensities are
+    divided by the standard deviation of the starting image and multiplied back, so that the scanner's units do not
+    matter.
+
+    Parameters
+    ----------
+    steps
+        T, how often the network looks at the data.
+    hidden, strides
+        Width and stride of every block of a step; their length is the number of blocks per step.
+    channels
+        C, channels of the state; at least ``4 * images * multiplicity``, estimate and gradient.
+    images
+        Complex images estimated at once: 1 for SENSE or a single coil, the number of coils for coil-wise data.
+    multiplicity
+        Copies of the estimate kept side by side, each with its own gradient.
+    ndim
+        Spatial axes, 2 or 3.
+    head
+        ``"learned"``: a small net reads the result off the whole state. ``"eta"``: the first estimate is the result.
+    share_weights
+        Use the same blocks in every step.
+    metadata
+        Channels at the end of the initial state that carry what is known of the scan, see `forward`.
+    backprop
+        See `invrim.InvertibleChain`.
+    normalisation_crop
+        The standard deviation is taken over at most this many central voxels along each in-plane axis.
+
+    References
+    ----------
+    .. [P19] Putzky & Welling, *Invert to Learn to Invert*, NeurIPS 2019, section 3.
+    .. [P19b] Putzky et al., *i-RIM applied to the fastMRI challenge*, arXiv 1910.08952.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        hidden: Sequence[int],
+        strides: Sequence[int],
+        channels: int,
+        images: int = 1,
+        multiplicity: int = 1,
+        ndim: int = 2,
+        head: Head = "learned",
+        share_weights: bool = False,
+        metadata: int = 0,
+        backprop: Backprop = "invert",
+        normalisation_crop: int = 320,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "steps": steps,
+            "hidden": list(hidden),
+            "strides": list(strides),
+            "channels": channels,
+            "images": images,
+            "multiplicity": multiplicity,
+            "ndim": ndim,
+            "head": head,
+            "share_weights": share_weights,
+            "metadata": metadata,
+            "backprop": backprop,
+            "normalisation_crop": normalisation_crop,
+        }
+        _check_options(**self.options)
+        self.channels = channels
+        self.images = images
+        self.multiplicity = multiplicity
+        self.metadata = metadata
+        self.normalisation_crop = normalisation_crop
+
+        def blocks() -> list[Invertible]:
+            return [ReversibleBlock(channels, h, d, ndim=ndim) for h, d in zip(hidden, strides, strict=True)]
+
+        shared = blocks() if share_weights else None
+        chain: list[Invertible] = []
+        for _ in range(steps):
+            chain += [DataStep(images, multiplicity), *(shared or blocks())]
+        self.chain = InvertibleChain([*chain, DataStep(images, multiplicity)], backprop=backprop)
+        self.head = ResidualNet(channels, channels, 2 * images, ndim=ndim, gated=False) if head == "learned" else None
+
+    def forward(self, fidelity: DataFidelity, start: Image | None = None, *, metadata: Tensor | None = None) -> Image:
+        """Reconstruct.
+
+        Parameters
+        ----------
+        fidelity
+            D, e.g. ``LeastSquares(CartesianMRI(mask, maps), kspace)``.
+        start
+            First estimate, complex ``(b, [z,] y, x)``, or ``(b, images, [z,] y, x)`` for several images; the
+            back-projected data ``A^H d`` if None.
+        metadata
+            ``(b, metadata)`` numbers, e.g. a one-hot code of the protocol; zeros if None.
+
+        Returns
+        -------
+        Complex image(s), shaped as ``start``.
+        """
+        first = _start_of(fidelity) if start is None else start
+        estimate = unfold(first, self.images)
+        std = self._standard_deviation(estimate)
+        scale = torch.where(std > 0, std, torch.ones_like(std))
+        z = self.initial_state(estimate / _like(scale, estimate), metadata)
+        z = self.chain(z, Rescaled(fidelity, scale))
+        # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
+        return fold(self.read(z) * _like(std, estimate), self.images)
+
+    def initial_state(self, estimate: Image, metadata: Tensor | None = None) -> State:
+        """Lay out ``(eta, s)``: the estimate, copied ``multiplicity`` times, then zeros, then the metadata."""
+        eta = to_channels(estimate.repeat(1, self.multiplicity, *(1,) * (estimate.ndim - 2)))
+        memory = eta.new_zeros(eta.shape[0], self.channels - eta.shape[1], *eta.shape[2:])
+        if metadata is not None:
+            if metadata.shape != (eta.shape[0], self.metadata):
+                raise ShapeError(
+                    f"expected metadata {(eta.shape[0], self.metadata)} (b, metadata), got {tuple(metadata.shape)}. "
+                    f"Build the model with metadata={metadata.shape[-1]}, or leave it out."
+                )
+            memory[:, memory.shape[1] - self.metadata :] = _like(metadata, memory)
+        return torch.cat([eta, memory], dim=1)
+
+    def read(self, z: State) -> Image:
+        """Read the complex images ``(b, images, ...)`` off the final state."""
+        if self.head is not None:
+            return to_images(self.head(z).to(z.dtype))
+        return to_images(z[:, : 2 * self.images * self.multiplicity])[:, : self.images]
+
+    def _standard_deviation(self, estimate: Image) -> Tensor:
+        """Over real and imaginary parts of the centre, one number per batch entry."""
+        centre = estimate
+        for axis in (-2, -1):
+            n = centre.shape[axis]
+            width = min(n, self.normalisation_crop)
+            centre = centre.narrow(axis, (n - width) // 2, width)
+        return torch.view_as_real(centre).flatten(1).std(dim=1)
+
+
+def _start_of(fidelity: DataFidelity) -> Image:
+    start = getattr(fidelity, "start", None)
+    if start is None:
+        raise OptionError(
+            f"expected a start image, since {type(fidelity).__name__} has no start(). Pass start=, e.g. A^H d."
+        )
+    return start()
+
+
+def _like(per_sample: Tensor, x: Tensor) -> Tensor:
+    """Append axes of size 1 until ``per_sample`` broadcasts to ``x``."""
+    return per_sample.reshape(*per_sample.shape, *(1,) * (x.ndim - per_sample.ndim))
+
+
+def _check_options(
+    *,
+    hidden: Sequence[int],
+    strides: Sequence[int],
+    channels: int,
+    images: int,
+    multiplicity: int,
+    head: str,
+    metadata: int,
+    steps: int,
+    **_: object,
+) -> None:
+    if len(hidden) != len(strides) or not hidden or steps < 1:
+        raise OptionError(
+            f"expected as many strides as hidden widths, and at least one step, got {len(strides)} strides, "
+            f"{len(hidden)} widths and {steps} steps. Give one of each per block."
+        )
+    needed = 4 * images * multiplicity + metadata
+    if channels < needed:
+        raise OptionError(
+            f"expected at least {needed} channels (estimate and gradient: 4 x {images} images x multiplicity "
+            f"{multiplicity}, and {metadata} for metadata), got {channels}. Raise channels."
+        )
+    if head not in get_args(Head):
+        raise OptionError(f"expected head 'learned' or 'eta', got {head!r}. Choose one of the two.")

@@ -1,0 +1,125 @@
+"""Weights on disk: safetensors that carry everything needed to build the model again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from invrim.errors import FileError, WeightsError
+from invrim.models.irim import IRIM
+
+FORMAT = 1
+"""Version of the layout below; a file of another version is refused."""
+
+
+def save_model(model: IRIM, path: Path, *, recipe: dict[str, Any] | None = None) -> Path:
+    """Write a model, atomically, as safetensors.
+
+    Parameters
+    ----------
+    model
+        Its parameters become the tensors of the file, its options the metadata.
+    path
+        Where to; an existing file is replaced only by a complete one.
+    recipe
+        How the weights came about (configuration, seed, data, metrics): anything that JSON can hold.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+    """
+    header = {"invrim_format": FORMAT, "model": "IRIM", "options": model.options, "recipe": recipe or {}}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise FileError(f"expected to write {path}, got: {error.strerror}. Choose a folder you can write to.") from None
+    try:
+        save_file(tensors, temporary, metadata={"invrim": json.dumps(header)})
+        Path(temporary).replace(path)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"expected to write {path}, got: {error}. Free some space, or choose another place.") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def load_model(weights: str | Path = "brain", *, device: str | torch.device = "cpu") -> IRIM:
+    """Build the model that a weights file describes, in evaluation mode.
+
+    Parameters
+    ----------
+    weights
+        A file, or the name of weights that ship with the package (`shipped_weights`).
+    device
+        Where to put it.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it is not a complete safetensors file.
+    WeightsError
+        If it is of another format version, or its tensors do not fit its options.
+    """
+    path = find_weights(weights)
+    header = read_header(path)
+    model = IRIM(**header["options"])
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(
+            f"expected {path.name} to hold its own options' tensors, got: {reason}. Train again."
+        ) from None
+    return model.eval().requires_grad_(False).to(device)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Read a weights file's options and recipe without its tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("invrim", "{}"))
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise FileError(
+            f"expected a safetensors file, got {path}: {str(error).splitlines()[0]}. Copy it again, or train anew."
+        ) from None
+    found = header.get("invrim_format")
+    if found != FORMAT:
+        raise WeightsError(
+            f"expected weights of format {FORMAT}, got {'no format' if found is None else f'format {found}'} in {path}. "
+            f"Use the version of invrim that wrote them, or train anew."
+        )
+    return header
+
+
+def find_weights(weights: str | Path) -> Path:
+    """Find a file, or weights that ship with the package by their name."""
+    shipped = shipped_weights()
+    if str(weights) in shipped:
+        return shipped[str(weights)]
+    path = Path(weights)
+    if not path.is_file():
+        raise FileError(
+            f"expected a weights file or one of {sorted(shipped)}, got {str(weights)!r}. "
+            f"Check the path, or train with `invrim train`."
+        )
+    return path
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Names and places of the weights inside the package."""
+    folder = Path(str(resources.files("invrim"))) / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}

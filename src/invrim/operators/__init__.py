@@ -1,0 +1,20 @@
+"""Floor 2: measurement physics. Knows nothing of learning."""
+
+from invrim.operators.base import Composition, LinearOperator
+from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
+from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
+from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+
+__all__ = [
+    "CartesianMRI",
+    "CoilMaps",
+    "Composition",
+    "DataFidelity",
+    "FourierTransform",
+    "LeastSquares",
+    "LinearOperator",
+    "Rescaled",
+    "SamplingMask",
+    "fft_centred",
+    "ifft_centred",
+]

@@ -1,0 +1,128 @@
+"""Cartesian magnetic resonance imaging."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invrim.errors import ShapeError
+from invrim.operators.base import LinearOperator
+from invrim.operators.fourier import fft_centred, ifft_centred
+from invrim.typing import Image, KSpace
+
+
+class SamplingMask(LinearOperator):
+    """Keep the measured k-space samples, zero the others; a projection, its own adjoint."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask if mask.is_floating_point() else mask.to(torch.get_default_dtype()))
+
+    def forward(self, x: KSpace) -> KSpace:
+        return self.mask * x
+
+    def adjoint(self, y: KSpace) -> KSpace:
+        return self.mask * y
+
+    def normal(self, x: KSpace) -> KSpace:
+        return self.mask**2 * x
+
+
+class CoilMaps(LinearOperator):
+    """Weight an image by every coil's sensitivity: ``x -> (s_1 x, ..., s_n x)``."""
+
+    maps: Tensor
+
+    def __init__(self, maps: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("maps", maps)
+
+    def forward(self, x: Image) -> Tensor:
+        return self.maps * x.unsqueeze(1)
+
+    def adjoint(self, y: Tensor) -> Image:
+        return (self.maps.conj() * y).sum(dim=1)
+
+
+class SingleCoil(LinearOperator):
+    """One receiver of uniform sensitivity: only the coil axis comes and goes."""
+
+    def forward(self, x: Image) -> Tensor:
+        return x.unsqueeze(1)
+
+    def adjoint(self, y: Tensor) -> Image:
+        return y.squeeze(1)
+
+
+class CartesianMRI(LinearOperator):
+    r"""SENSE measurement on a Cartesian grid, :math:`A = P F S`: coil maps, Fourier transform, sampling mask.
+
+    Parameters
+    ----------
+    mask
+        1 where k-space was measured, else 0; bool or real, broadcastable to ``(b, 1, [kz,] ky, kx)``. An axis of
+        size 1 means *the same along it*: leave axes that are fully sampled at size 1, the normal operator skips their
+        transform.
+    maps
+        Coil sensitivities, complex ``(b or 1, coil, [z,] y, x)``, or None for one coil of uniform sensitivity.
+    ndim
+        2 for slices, 3 for volumes: how many axes are Fourier-encoded.
+
+    Image ``(b, [z,] y, x)``, k-space ``(b, coil, [kz,] ky, kx)``, centred and orthonormal.
+
+    References
+    ----------
+    .. [Pruessmann99] Pruessmann et al., *SENSE: sensitivity encoding for fast MRI*, MRM 42, 1999.
+    """
+
+    def __init__(self, mask: Tensor, maps: Tensor | None = None, ndim: int = 2) -> None:
+        super().__init__()
+        _check_shapes(mask, maps, ndim)
+        self.ndim = ndim
+        self.sampling = SamplingMask(mask)
+        self.coils: LinearOperator = SingleCoil() if maps is None else CoilMaps(maps)
+
+    def forward(self, x: Image) -> KSpace:
+        if x.ndim != self.ndim + 1:
+            raise ShapeError(
+                f"expected images (b, {self.ndim} axes), got {tuple(x.shape)}. Add the batch axis, or set ndim."
+            )
+        return self.sampling(fft_centred(self.coils(x), self.ndim))
+
+    def adjoint(self, y: KSpace) -> Image:
+        return self.coils.adjoint(ifft_centred(self.sampling.adjoint(y), self.ndim))
+
+    def normal(self, x: Image) -> Image:
+        """Apply ``A^H A`` with the fewest transforms.
+
+        Along an axis where the mask is constant the transform cancels its inverse. The shifts of the centred
+        transform are phase factors in k-space that commute with the mask, so that shifting the mask once is enough.
+        """
+        mask = self.sampling.mask
+        axes = [axis for axis in range(-self.ndim, 0) if mask.shape[axis] > 1]
+        mask = torch.fft.ifftshift(mask**2, dim=axes)
+        k = torch.fft.fftn(self.coils(x), dim=axes, norm="ortho")
+        return self.coils.adjoint(torch.fft.ifftn(mask * k, dim=axes, norm="ortho"))
+
+
+def _check_shapes(mask: Tensor, maps: Tensor | None, ndim: int) -> None:
+    if mask.ndim != ndim + 2 or mask.shape[1] != 1:
+        raise ShapeError(
+            f"expected a mask broadcastable to (b, 1, {ndim} k-space axes), got {tuple(mask.shape)}. "
+            f"Reshape it, e.g. a mask of columns to (1, 1, 1, kx)."
+        )
+    if maps is None:
+        return
+    if maps.ndim != ndim + 2 or not maps.is_complex():
+        raise ShapeError(
+            f"expected complex coil maps (b, coil, {ndim} axes), got {maps.dtype} {tuple(maps.shape)}. "
+            f"Add the batch axis, or set ndim."
+        )
+    pairs = zip(mask.shape[2:], maps.shape[2:], strict=True)
+    if any(k not in {1, n} for k, n in pairs):
+        raise ShapeError(
+            f"the mask is {tuple(mask.shape[2:])} but the coil maps are {tuple(maps.shape[2:])}. "
+            f"Crop the k-space, or estimate the maps at its size."
+        )

@@ -1,0 +1,32 @@
+"""Figures as PNG: bytes for the page, a file for somebody at a terminal."""
+
+import base64
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from invrim.data.formats.atomic import atomic_write
+from invrim.report.case_figure import case_figure
+from invrim.report.palette import RESOLUTION
+from invrim.report.story import Case
+
+
+def png(figure: Figure) -> bytes:
+    """Render with Agg, whatever backend the process has chosen, the same bytes every time."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def data_uri(figure: Figure) -> str:
+    """Render as an address that carries the picture itself."""
+    return "data:image/png;base64," + base64.b64encode(png(figure)).decode("ascii")
+
+
+def first_picture(case: Case, path: Path) -> Path:
+    """Write one case as a PNG file, whole or not at all."""
+    content = png(case_figure(case))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return path
