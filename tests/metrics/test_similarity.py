@@ -114,5 +114,5 @@ def test_wrong_arguments_are_refused_with_the_remedy():
         ssim(image, image, 1.0, window=8)
     with pytest.raises(OptionError, match="odd number"):
         ssim(image, image, 1.0, window=11)
-    with pytest.raises(OptionError, match="'same'.*expected 'valid'"):
+    with pytest.raises(OptionError, match=r"'same'.*expected 'valid'"):
         ssim(image, image, 1.0, padding="same")

@@ -50,7 +50,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "fastmri": Protocol(
         name="fastmri",
         description=(
-            "NMSE and PSNR per volume with the volume's maximum as the peak; SSIM per slice (7×7 uniform window, "
+            "NMSE and PSNR per volume with the volume's maximum as the peak; SSIM per slice (uniform 7 by 7 window, "
             "volume maximum), averaged over slices; both cropped to the target's width."
         ),
         align=crop_to_width,

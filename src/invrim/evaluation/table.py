@@ -22,7 +22,7 @@ def label_of(metric: str) -> str:
 
 def format_score(metric: str, value: float) -> str:
     """Print a value with the digits that the metric deserves."""
-    return f"{value:.{DECIMALS.get(metric, 4)}f}" if math.isfinite(value) else "∞" if value > 0 else "–"
+    return f"{value:.{DECIMALS.get(metric, 4)}f}" if math.isfinite(value) else "∞" if value > 0 else "n/a"
 
 
 def format_mean(evaluation: Evaluation, metric: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class ResidualNet(nn.Module):
         self.gated = gated
         width = 2 * out_channels if gated else out_channels
         conv, transposed = _CONVOLUTION[ndim], _TRANSPOSED[ndim]
-        kernel = cast("tuple[int, int, int]", self.stride)  # the convolution classes are typed one by one
+        kernel: Any = self.stride  # the convolution classes of 1, 2 and 3 axes are typed one by one
         self.down = weight_norm(conv(in_channels, hidden, kernel, kernel))
         self.middle = weight_norm(conv(hidden, hidden, 3, padding=1))
         self.up = weight_norm(transposed(hidden, width, kernel, kernel, bias=False))
@@ -68,6 +68,10 @@ class ResidualNet(nn.Module):
         y = self.up(h)
         y = y[(..., *(slice(n) for n in x.shape[2:]))]
         return F.glu(y, dim=1) if self.gated else y
+
+    def scale_output(self, gain: float) -> None:
+        """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
+        self.up.parametrizations.weight.original0.mul_(gain)
 
     def _pad(self, x: Tensor) -> Tensor:
         missing = [-n % d for n, d in zip(x.shape[2:], self.stride, strict=True)]

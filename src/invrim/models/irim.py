@@ -133,6 +133,13 @@ class IRIM(nn.Module):
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
         return fold(self.read(z) * _like(std, estimate), self.images)
 
+    @torch.no_grad()
+    def scale_blocks(self, gain: float) -> None:
+        """Scale what every block adds to the state; a small gain starts the network near the identity."""
+        for step in dict.fromkeys(self.chain.flattened()):
+            if isinstance(step, ReversibleBlock):
+                step.net.scale_output(gain)
+
     def initial_state(self, estimate: Image, metadata: Tensor | None = None) -> State:
         """Lay out ``(eta, s)``: the estimate, copied ``multiplicity`` times, then zeros, then the metadata."""
         eta = to_channels(estimate.repeat(1, self.multiplicity, *(1,) * (estimate.ndim - 2)))

@@ -33,8 +33,12 @@ def memory_caption(curve: MemoryCurve) -> str:
     """Say how much each mode grew."""
     shallow, deep = curve.depths[0], curve.depths[-1]
     changes = [
-        f"{mode} {format_bytes(values[0])} → {format_bytes(values[-1])} (×{growth(values):.3g})"
+        f"{mode} {format_bytes(values[0])} → {format_bytes(values[-1])} ({_change(growth(values))})"
         for mode, values in curve.bytes.items()
     ]
     text = f"From {shallow:,} to {deep:,} blocks: {'; '.join(changes)}. A flat line means that depth costs no memory."
     return f"{text} {curve.setting}".strip()
+
+
+def _change(factor: float) -> str:
+    return "unchanged" if round(factor, 2) == 1 else f"{factor:.3g}-fold"

@@ -78,12 +78,11 @@ def _draw_header(figure: Figure, grid: _Grid, corner: tuple[float, float], colum
     left, top = corner[0] / grid.width, corner[1]
     name, scores = (1 - (top + down) / grid.height for down in (0.25, 0.43))
     figure.text(left, name, column.name, fontsize=11, fontweight="bold", color=INK)
-    figure.text(left, scores, column.scores, fontsize=8.5, color=MUTED)
+    figure.text(left, scores, column.scores, fontsize=8.8, color=MUTED)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    interpolation = "nearest" if panel.pixelated else "auto"
-    axes.imshow(panel.grey, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation=interpolation)
+    axes.imshow(panel.grey, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation=panel.interpolation)
     if panel.frame:
         rows, columns = panel.frame
         corner = (columns.start - 0.5, rows.start - 0.5)

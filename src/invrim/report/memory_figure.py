@@ -27,6 +27,7 @@ def memory_figure(curve: MemoryCurve, *, tall: bool = False) -> Figure:
     colours = _colours(curve)
     for mode, values in curve.bytes.items():
         axes.plot(curve.depths, [v / scale for v in values], "o-", color=colours[mode], lw=2, ms=4.5, clip_on=False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(0, max(curve.depths))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("depth: invertible blocks")
@@ -62,7 +63,7 @@ def _label_ends(axes: Axes, curve: MemoryCurve, scale: float, colours: dict[str,
     for mode, height in spread_apart(ends, CLEARANCE).items():
         label = f"{mode}  {format_bytes(curve.bytes[mode][-1])}"
         axes.text(
-            1.025,
+            1.04,
             height,
             label,
             color=colours[mode],

@@ -21,7 +21,7 @@ NARROW = 640
 
 
 def write_report(report: Report, path: Path) -> Path:
-    """Write the page, whole or not at all; about one megabyte a case."""
+    """Write the page, whole or not at all; a few megabytes a case."""
     page = render(report)
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -30,13 +30,14 @@ def write_report(report: Report, path: Path) -> Path:
 
 def render(report: Report) -> str:
     """Build the page as text."""
+    body = "\n".join(_parts(report))
     # An icon that is given, though empty, keeps browsers from asking the server for one.
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<link rel="icon" href="data:,">\n'
         f"<title>{escape(report.title)}</title>\n<style>{STYLE}</style></head>\n"
-        f"<body><main>\n{''.join(f'{part}\n' for part in _parts(report))}</main></body></html>\n"
+        f"<body><main>\n{body}\n</main></body></html>\n"
     )
 
 

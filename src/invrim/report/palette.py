@@ -15,5 +15,5 @@ WIDE = 10.8
 """Inches; the page column on a laptop, 1080 px at 100 px an inch."""
 TALL = 4.2
 """Inches; a phone held upright."""
-RESOLUTION = 170
-"""Dots an inch: sharp on a dense laptop screen, half a megabyte a figure."""
+RESOLUTION = 140
+"""Dots an inch: every pixel of a 320-pixel image has its own, and a case stays within a few megabytes."""

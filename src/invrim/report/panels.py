@@ -11,8 +11,8 @@ from invrim.report.story import Case, Image
 
 ERROR_GAIN = 5
 """Errors of a few percent become visible on the image's own grey scale."""
-WHITE = 99.7
-"""Percentile of the target shown as white: a few bright vessels must not darken everything else."""
+WHITE = 98.5
+"""Percentile of the target shown as white: bright fat and vessels must not darken the organ of interest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class Panel:
     tag: str = ""
     frame: tuple[slice, slice] | None = None
     """Region to outline, ``(y, x)``."""
-    pixelated: bool = False
+    interpolation: str = "auto"
+    """As matplotlib names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +42,11 @@ def columns_of(case: Case) -> list[Column]:
     white = np.percentile(case.target, WHITE) or case.target.max()
     target = (case.target / white).astype(np.float32)
     window = detail_window(target)
-    mask = Panel(grey=_mask_lines(case), tag=_mask_tag(case.mask), pixelated=True)
+    mask = Panel(grey=_mask_lines(case), tag=_mask_tag(case.mask), interpolation="nearest")
     columns = [Column(name="target", scores="fully sampled", panels=(*_views(target, window), mask))]
     for name, image in case.methods.items():
         grey = (image / white).astype(np.float32)
-        error = Panel(grey=ERROR_GAIN * np.abs(grey - target), tag=f"error × {ERROR_GAIN}")
+        error = Panel(grey=ERROR_GAIN * np.abs(grey - target), tag=f"error \N{MULTIPLICATION SIGN} {ERROR_GAIN}")
         scores = format_scores(case.metrics.get(name, {}))
         columns.append(Column(name=name, scores=scores, panels=(*_views(grey, window), error)))
     return columns
@@ -62,7 +63,7 @@ def format_scores(scores: Mapping[str, float]) -> str:
 
 
 def _views(grey: Image, window: tuple[slice, slice]) -> tuple[Panel, Panel]:
-    return Panel(grey=grey, frame=window), Panel(grey=grey[window], tag="detail")
+    return Panel(grey=grey, frame=window), Panel(grey=grey[window], tag="detail", interpolation="bicubic")
 
 
 def _mask_lines(case: Case) -> Image:
@@ -73,4 +74,4 @@ def _mask_lines(case: Case) -> Image:
 
 
 def _mask_tag(mask: NDArray[np.bool_]) -> str:
-    return f"measured: {mask.sum()} of {len(mask)} columns"
+    return f"{mask.sum()}/{len(mask)} columns"

@@ -38,6 +38,7 @@ def _draw_loss(axes: Axes, curve: TrainingCurve) -> None:
         width = len(loss) // 20
         smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
         axes.plot(np.asarray(curve.steps)[width - 1 :], smooth, color=ACCENT, lw=2)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training step")
     axes.set_title("training loss", loc="left", fontsize=9.5, color=INK)
 
@@ -55,5 +56,6 @@ def _draw_validation(axes: Axes, curve: ValidationCurve, zero_filled: float | No
             xycoords=axes.get_yaxis_transform(), color=MUTED, fontsize=8.5,
         )  # fmt: skip
     axes.margins(y=0.18)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training step")
     axes.set_title("SSIM on held-out data", loc="left", fontsize=9.5, color=INK)

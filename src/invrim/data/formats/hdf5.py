@@ -84,7 +84,9 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise _elsewhere(file, name)
     item = file.get(name)
     if not isinstance(item, h5py.Dataset):
-        raise FileError(f"{file.filename}: expected `{name}` to be a dataset, got a group or a broken link. Rewrite it.")
+        raise FileError(
+            f"{file.filename}: expected `{name}` to be a dataset, got a group or a broken link. Rewrite it."
+        )
     if item.external or item.is_virtual or Path(item.file.filename) != Path(file.filename):
         raise _elsewhere(file, name)
     return item

@@ -1,0 +1,89 @@
+"""The learning problem, as Lightning sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from invrim.metrics import psnr, ssim
+from invrim.models import IRIM
+from invrim.operators import CartesianMRI, LeastSquares
+from invrim.training.losses import reconstruction_loss
+from invrim.training.recipe import Optimisation
+
+Batch = dict[str, Any]
+
+
+class ReconstructionTask(LightningModule):
+    """Reconstruct undersampled slices, compare the magnitude with the target."""
+
+    def __init__(self, model: IRIM, optimisation: Optimisation) -> None:
+        super().__init__()
+        self.model = model
+        self.optimisation = optimisation
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return magnitudes ``(b, y, x)``, cropped to the target."""
+        fidelity = LeastSquares(CartesianMRI(batch["mask"], batch.get("maps")), batch["kspace"])
+        return crop_centre(self.model(fidelity).abs(), batch["target"].shape[-2:])
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        loss = reconstruction_loss(self.optimisation.loss, self(batch), batch["target"], batch["maximum"])
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        prediction, target, maximum = self(batch).float(), batch["target"], batch["maximum"]
+        scores = {
+            "validation/ssim": ssim(prediction, target, maximum).mean(),
+            "validation/psnr": torch.stack(
+                [psnr(*one) for one in zip(prediction, target, maximum, strict=True)]
+            ).mean(),
+        }
+        self.log_dict(
+            {name: score.float() for name, score in scores.items()},
+            batch_size=len(target), prog_bar=True, sync_dist=True,
+        )  # fmt: skip
+        if index == 0:
+            self._show(prediction[0], target[0], maximum[0])
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.model.parameters(), self.optimisation.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.optimisation))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _show(self, prediction: Tensor, target: Tensor, maximum: Tensor) -> None:
+        panels = torch.cat([target, prediction, 5 * (prediction - target).abs()], dim=-1) / maximum
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(
+                    "target, reconstruction, error x5", panels.clamp(0, 1)[None].cpu(), self.global_step
+                )
+
+
+def crop_centre(images: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Crop ``(..., y, x)`` to the central ``size``; scans are larger than their target where they were oversampled."""
+    for axis, n in zip((-2, -1), size, strict=True):
+        images = images.narrow(axis, (images.shape[axis] - n) // 2, n)
+    return images
+
+
+def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:
+    """Step size at an update, as a fraction of its peak."""
+    total, warmup = optimisation.updates, optimisation.warmup
+    decay_every = optimisation.decay_every or max(1, total // 3)
+
+    def factor(update: int) -> float:
+        if update < warmup:
+            return (update + 1) / warmup
+        if optimisation.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warmup) / max(1, total - warmup))))
+        return 0.1 ** (update // decay_every) if optimisation.schedule == "step" else 1.0
+
+    return factor

@@ -1,0 +1,110 @@
+"""A training run, described completely: what `invrim train --config recipe.yaml` reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from invrim.training.losses import LossName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which scans, and how they are undersampled."""
+
+    train: Path
+    """Folder of fully sampled fastMRI-schema files (.h5) to learn from."""
+    validation: Path
+    """Folder of files to validate on; masks there are seeded by file name, the same every time."""
+    accelerations: tuple[int, ...] = (4, 8)
+    """Accelerations, drawn with equal probability for every training slice."""
+    center_fractions: tuple[float, ...] = (0.08, 0.04)
+    """Fraction of fully sampled centre lines, one for each acceleration."""
+    readout_crop: int | None = None
+    """Train on this many rows of the readout, drawn at random; exact, since the readout is fully sampled."""
+    flip: bool = True
+    """Mirror training slices at random."""
+    batch_size: int = 8
+    """Slices per update; slices of one batch have the same matrix and coils."""
+    workers: int = 1
+    """Loader processes; 0 loads in the training process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Options of `invrim.IRIM`, see there."""
+
+    steps: int
+    """T, how often the network looks at the data."""
+    hidden: tuple[int, ...]
+    """Width of every block of a step."""
+    strides: tuple[int, ...]
+    """Stride of every block of a step."""
+    channels: int
+    """Channels of the state."""
+    multiplicity: int = 1
+    """Copies of the estimate."""
+    head: Literal["learned", "eta"] = "learned"
+    """How the result is read off the state."""
+    share_weights: bool = False
+    """Use the same blocks in every step."""
+    initial_gain: float = 1.0
+    """Size of every block's output at the start, relative to the published initialisation."""
+    backprop: Literal["store", "invert"] = "invert"
+    """Keep activations, or recompute them by inversion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """How long and how fast to learn."""
+
+    updates: int
+    """Optimiser updates."""
+    learning_rate: float = 1e-4
+    """Peak Adam step size."""
+    warmup: int = 0
+    """Updates over which the step size rises to its peak."""
+    schedule: Literal["constant", "cosine", "step"] = "step"
+    """Step size after the warm-up: constant, to zero along a cosine, or divided by ten every `decay_every` updates."""
+    decay_every: int | None = None
+    """For "step"; a third of the updates if None."""
+    loss: LossName = "ssim"
+    """SSIM as published, L1, or their sum."""
+    clip: float | None = None
+    """Largest gradient norm; larger ones are scaled down."""
+    minutes: float | None = None
+    """Stop after this wall-clock time, even before all updates are done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run."""
+
+    data: Data
+    model: Model
+    optimisation: Optimisation
+    out: Path
+    """Folder for checkpoints, logs and the final weights; a run found there is resumed."""
+    seed: int = 0
+    """Of initialisation, masks, order and augmentation."""
+    validate_every: int = 500
+    """Updates between validations."""
+    devices: int | Literal["auto"] = "auto"
+    """Processes or accelerators, as Lightning counts them."""
+    nodes: int = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the nets; the state is always float32."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Free words that travel inside the weights file: data sources, licences."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recipe with paths as words, for the weights file."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return str(value) if isinstance(value, Path) else value

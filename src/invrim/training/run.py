@@ -1,0 +1,124 @@
+"""Carry out a recipe: train, keep the best, leave weights that stand on their own."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from invrim.data.dataset import ShapeBatchSampler, SliceDataset, collate
+from invrim.errors import OptionError
+from invrim.models import IRIM, save_model
+from invrim.training.module import ReconstructionTask
+from invrim.training.recipe import Recipe
+
+WEIGHTS = "weights.safetensors"
+
+
+def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path:
+    """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
+
+    The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
+    checkpoint. Logs are in CSV and TensorBoard form below ``recipe.out / "logs"``.
+
+    Raises
+    ------
+    OptionError
+        If recipe fields contradict each other.
+    FileError, DataError
+        If the data cannot be used.
+    """
+    seed_everything(recipe.seed, workers=True, verbose=False)
+    training, validation = loaders(recipe)
+    task = ReconstructionTask(build_model(recipe), recipe.optimisation)
+    best = ModelCheckpoint(
+        recipe.out / "checkpoints", "best", monitor="validation/ssim", mode="max", save_last=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    trainer = Trainer(
+        accelerator="auto",
+        devices=recipe.devices,
+        num_nodes=recipe.nodes,
+        precision=recipe.precision,
+        max_steps=recipe.optimisation.updates,
+        max_time=_duration(recipe.optimisation.minutes),
+        val_check_interval=min(recipe.validate_every, recipe.optimisation.updates),
+        check_val_every_n_epoch=None,
+        gradient_clip_val=recipe.optimisation.clip,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+        logger=[CSVLogger(recipe.out, "logs", ""), TensorBoardLogger(recipe.out, "logs", "")],
+        callbacks=[best, LearningRateMonitor("step"), RichProgressBar(), *extra_callbacks],
+        enable_model_summary=False,
+    )
+    last = recipe.out / "checkpoints" / "last.ckpt"
+    with warnings.catch_warnings():
+        # Lightning advises more loader workers than a small machine has cores.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
+        (final,) = trainer.validate(task, validation, verbose=False)
+    return _export(task.model, best, final, recipe, trainer)
+
+
+def build_model(recipe: Recipe) -> IRIM:
+    """Build the recipe's model with fresh weights."""
+    options = recipe.model
+    model = IRIM(
+        steps=options.steps, hidden=options.hidden, strides=options.strides, channels=options.channels,
+        multiplicity=options.multiplicity, head=options.head, share_weights=options.share_weights,
+        backprop=options.backprop,
+    )  # fmt: skip
+    model.scale_blocks(options.initial_gain)
+    return model
+
+
+def loaders(recipe: Recipe) -> tuple[DataLoader, DataLoader]:
+    """Make the loaders of training and validation slices."""
+    data = recipe.data
+    if len(data.accelerations) != len(data.center_fractions):
+        raise OptionError(
+            f"expected one center_fraction per acceleration, got {len(data.center_fractions)} for "
+            f"{len(data.accelerations)}. Give one for each."
+        )
+    training = SliceDataset(
+        data.train, accelerations=data.accelerations, center_fractions=data.center_fractions, training=True,
+        readout_crop=data.readout_crop, flip=data.flip, seed=recipe.seed,
+    )  # fmt: skip
+    validation = SliceDataset(
+        data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False
+    )
+    return (
+        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed),
+        _loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
+    )
+
+
+def _loader(dataset: SliceDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int) -> DataLoader:
+    sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
+    return DataLoader(
+        dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
+    )
+
+
+def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, trainer: Trainer) -> Path:
+    if best.best_model_path:
+        state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
+        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
+    score = None if best.best_model_score is None else float(best.best_model_score)
+    provenance = {
+        "recipe": recipe.as_json(),
+        "updates": trainer.global_step,
+        "validation": {"best_ssim": score, "last": dict(final) if isinstance(final, dict) else {}},
+        "torch": torch.__version__,
+    }
+    return save_model(model, recipe.out / WEIGHTS, recipe=provenance)
+
+
+def _duration(minutes: float | None) -> timedelta | None:
+    return None if minutes is None else timedelta(minutes=minutes)
