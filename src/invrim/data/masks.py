@@ -115,7 +115,7 @@ def _draw_pair(
             f"expected one centre fraction per acceleration, got {len(accelerations)} accelerations and "
             f"{len(center_fractions)} fractions. Give lists of equal length, e.g. [4, 8] and [0.08, 0.04]."
         )
-    generator = np.random.RandomState(seed)  # noqa: NPY002 - the protocol is defined by the legacy stream
+    generator = np.random.RandomState(seed)
     choice = generator.randint(len(accelerations))
     low = round(columns * center_fractions[choice])
     if accelerations[choice] < 1 or not 0 <= low < columns:

@@ -1,6 +1,7 @@
 """From a real image to the measurement that a scanner would have made of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,8 +9,11 @@ from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_profiles import ring_of_coils
+from invrim.data.formats.fastmri import write_acquisition
+from invrim.data.formats.nifti import Plane, read_volume, slices
 from invrim.data.masks import random_columns, seed_of
 from invrim.errors import DataError, OptionError
+from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred
 
 _OBJECT = 0.1
@@ -33,19 +37,21 @@ class SliceChoice:
 def simulate_volume(
     stack: np.ndarray,
     name: str,
+    *,
     coils: int = 1,
     acceleration: float = 1.0,
     snr: float = 30.0,
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Acquisition:
-    r"""Simulate a Cartesian scan of a stack of magnitude images.
+    """Simulate a Cartesian scan of a stack of magnitude images.
 
-    Intensities are scaled so that the 99.9th percentile of the stack's positive voxels is 1. The object gets a smooth phase, is seen by
-    every coil, transformed, and white complex Gaussian noise is added to every coil's k-space. The signal-to-noise
-    ratio is the mean magnitude of the object (pixels above a tenth of that percentile) over the standard
-    deviation of the real, and of the imaginary, part of the noise in the image; the transform is unitary and the
-    sensitivities have unit root sum of squares, so this is also the ratio in the optimally combined image.
+    Intensities are scaled so that the 99.9th percentile of the stack's positive voxels is 1. The object gets a
+    smooth phase, is seen by every coil, transformed, and white complex Gaussian noise is added to every coil's
+    k-space. The signal-to-noise ratio is the mean magnitude of the object (pixels above a tenth of that percentile)
+    over the standard deviation of the real, and of the imaginary, part of the noise in the image; the transform is
+    unitary and the sensitivities have unit root sum of squares, so this is also the ratio in the optimally combined
+    image.
 
     Parameters
     ----------
@@ -97,8 +103,8 @@ def simulate_volume(
 def _scaled(stack: np.ndarray, choice: SliceChoice) -> Tensor:
     if stack.ndim != 3 or not stack.size or not np.isfinite(stack).all() or stack.min() < 0 or not stack.any():
         raise DataError(
-            f"expected finite magnitudes (slices, y, x) that are not all zero, got {stack.dtype} of shape {stack.shape}. "
-            f"Take absolute values, replace NaN, or choose another volume."
+            f"expected finite magnitudes (slices, y, x) that are not all zero, got {stack.dtype} of shape "
+            f"{stack.shape} that is not. Take absolute values, replace NaN, or choose another volume."
         )
     # Of positive voxels only: volumes differ in how much empty space surrounds the head.
     scaled = stack.astype(np.float32) / np.float32(np.percentile(stack[stack > 0], 99.9))
@@ -140,3 +146,26 @@ def _require_options(coils: int, acceleration: float, snr: float) -> None:
             f"expected coils >= 1, acceleration >= 1 and snr > 0, got {coils}, {acceleration:g} and {snr:g}. "
             f"Use snr=inf for no noise."
         )
+
+
+def simulate_file(
+    image: Path,
+    out: Path,
+    *,
+    plane: Plane = "axial",
+    coils: int = 1,
+    acceleration: float = 1.0,
+    snr: float = 30.0,
+    seed: int = 0,
+    choice: SliceChoice | None = None,
+) -> Path:
+    """Simulate a scan of a NIfTI volume and write ``out / "<volume>_<plane>.h5"``; options as `simulate_volume`."""
+    volume = read_volume(image)
+    path = out / f"{volume.name}_{plane}.h5"
+    stack = np.maximum(slices(volume, plane), 0)
+    acquisition = simulate_volume(
+        stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice
+    )
+    make_folder(out)
+    write_acquisition(path, acquisition)
+    return path

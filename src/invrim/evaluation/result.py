@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from invrim.data.formats.atomic import atomic_write
+from invrim.files import atomic_write
 from invrim.errors import FileError
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from invrim.errors import FileError, WeightsError
+from invrim.files import atomic_write, make_folder
 from invrim.models.irim import IRIM
 
 FORMAT = 1
@@ -39,19 +38,12 @@ def save_model(model: IRIM, path: Path, *, recipe: dict[str, Any] | None = None)
     """
     header = {"invrim_format": FORMAT, "model": "IRIM", "options": model.options, "recipe": recipe or {}}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-    except OSError as error:
-        raise FileError(f"expected to write {path}, got: {error.strerror}. Choose a folder you can write to.") from None
-    try:
-        save_file(tensors, temporary, metadata={"invrim": json.dumps(header)})
-        Path(temporary).replace(path)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"expected to write {path}, got: {error}. Free some space, or choose another place.") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    make_folder(path.parent)
+    with atomic_write(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"invrim": json.dumps(header)})
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(str(error)) from error
     return path
 
 
@@ -98,8 +90,9 @@ def read_header(path: Path) -> dict[str, Any]:
         ) from None
     found = header.get("invrim_format")
     if found != FORMAT:
+        got = "no format" if found is None else f"format {found}"
         raise WeightsError(
-            f"expected weights of format {FORMAT}, got {'no format' if found is None else f'format {found}'} in {path}. "
+            f"expected weights of format {FORMAT}, got {got} in {path}. "
             f"Use the version of invrim that wrote them, or train anew."
         )
     return header

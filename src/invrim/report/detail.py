@@ -5,8 +5,10 @@ from numpy.typing import NDArray
 
 ZOOM = 0.3
 """Side of the detail relative to the image: a three-fold magnification."""
-SATURATION = 70
-"""Percentile at which edges stop counting, so that much texture wins over one bright rim such as scalp fat."""
+SATURATION = 50
+"""Percentile of the edges at which they stop counting, so that much texture wins over one bright rim such as fat."""
+FAINT = 0.02
+"""Gradients below this part of the strongest are background, which has no say in the percentile."""
 RIM_WEIGHT = 0.5
 """Weight of a window at the middle of a side, 1 at the centre: what was scanned for lies in the middle."""
 
@@ -22,7 +24,8 @@ def detail_window(target: NDArray[np.floating], zoom: float = ZOOM) -> tuple[sli
 def _saturated_gradient(image: NDArray[np.floating]) -> NDArray[np.float64]:
     along_y, along_x = np.gradient(image.astype(np.float64))
     strength = np.hypot(along_y, along_x)
-    return np.minimum(strength, np.percentile(strength, SATURATION))
+    edges = strength[strength > FAINT * strength.max()]
+    return np.minimum(strength, np.percentile(edges, SATURATION)) if edges.size else strength
 
 
 def _window_sums(image: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:

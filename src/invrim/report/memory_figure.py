@@ -22,7 +22,7 @@ def memory_figure(curve: MemoryCurve, *, tall: bool = False) -> Figure:
     Linear, not logarithmic: on logarithmic axes growth is a slope among slopes, here it leaves the page.
     """
     figure = Figure(figsize=(TALL, 3.4) if tall else (WIDE, 4.0))
-    axes = new_axes(figure, (0.13, 0.15, 0.5, 0.78) if tall else (0.07, 0.13, 0.7, 0.82))
+    axes = new_axes(figure, (0.13, 0.15, 0.46, 0.78) if tall else (0.07, 0.13, 0.7, 0.82))
     scale, unit = unit_of(max(max(values) for values in curve.bytes.values()))
     colours = _colours(curve)
     for mode, values in curve.bytes.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from invrim.data.formats.atomic import atomic_write
+from invrim.files import atomic_write
 from invrim.report.captions import case_caption, memory_caption, training_caption
 from invrim.report.case_figure import case_figure
 from invrim.report.memory_figure import memory_figure

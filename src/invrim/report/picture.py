@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from invrim.data.formats.atomic import atomic_write
+from invrim.files import atomic_write
 from invrim.report.case_figure import case_figure
 from invrim.report.palette import RESOLUTION
 from invrim.report.story import Case

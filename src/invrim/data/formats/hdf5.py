@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from invrim.data.formats.atomic import atomic_write, reason
 from invrim.errors import DataError, FileError
+from invrim.files import atomic_write, reason
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

@@ -95,8 +95,8 @@ def _mask(file: h5py.File, columns: int) -> Tensor:
     stored = dataset(file, "mask")
     if stored.size != columns:
         raise DataError(
-            f"{file.filename}: expected a mask of {columns} lines (the last axis of `kspace`), got shape {stored.shape}. "
-            f"Store one value per phase-encoding line."
+            f"{file.filename}: expected a mask of {columns} lines (the last axis of `kspace`), got shape "
+            f"{stored.shape}. Store one value per phase-encoding line."
         )
     return torch.from_numpy(np.asarray(stored[()]).reshape(columns).astype(bool))
 

@@ -1,14 +1,15 @@
-"""Read NIfTI volumes into one orientation, and cut them into upright slices."""
+"""Read NIfTI volumes into one orientation, cut them into upright slices, write slices as a volume."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import nibabel
 import numpy as np
+from torch import Tensor
 
-from invrim.data.formats.atomic import reason
 from invrim.errors import DataError, FileError, OptionError
+from invrim.files import atomic_write, reason
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -40,7 +41,7 @@ def read_volume(path: Path) -> Volume:
     path = Path(path)
     _require_nifti(path)
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)  # whichever of NIfTI-1 and NIfTI-2 it is
         if len(image.shape) not in (3, 4):
             raise DataError(f"{path}: expected a 3D or 4D image, got shape {image.shape}. Give a volume.")
         image = nibabel.as_closest_canonical(image.slicer[..., 0] if len(image.shape) == 4 else image)
@@ -77,6 +78,18 @@ def slices(volume: Volume, plane: Plane) -> np.ndarray:
     else:
         raise OptionError(f"expected a plane of {', '.join(get_args(Plane))}, got {plane!r}. Name one of them.")
     return np.ascontiguousarray(stack)
+
+
+def write_volume(path: Path, stack: Tensor) -> None:
+    """Write slices, float32 ``(n, y, x)``, as NIfTI with axes ``(x, y, n)`` and voxels of 1 mm.
+
+    Spacing and orientation are not known from the slices alone; the affine is the identity and its code says
+    *unknown*, so that no viewer takes it for a patient's.
+    """
+    image = nibabel.Nifti1Image(stack.permute(2, 1, 0).cpu().numpy(), affine=None)
+    image.header.set_sform(np.eye(4), code="unknown")
+    with atomic_write(path) as temporary:
+        nibabel.save(image, temporary)
 
 
 def _require_nifti(path: Path) -> None:

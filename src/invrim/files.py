@@ -38,6 +38,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it; one that is there already will do."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"expected to make the folder {folder}, got: {reason(error)}. Choose a place that you can write to."
+        ) from error
+    return folder
+
+
 def reason(error: BaseException) -> str:
     """The cause of an error in a few words, also when HDF5 hides it inside a long message."""
     text = getattr(error, "strerror", None) or str(error)

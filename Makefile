@@ -1,0 +1,67 @@
+# Each target sets up what it needs in .venv by itself; only python3 (3.11 or newer), its pip and make are assumed.
+# PYTHON=python3.12 chooses another interpreter, ARGS="..." is passed on to the command.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# What the fastMRI oracle imports beside the packages that are here anyway.
+ORACLES := fastmri runstats pandas requests certifi charset-normalizer idna urllib3
+WEIGHTS := src/invrim/weights/brain.safetensors
+CHECKED := src tests benchmarks recipes docs
+
+.PHONY: help demo test check bench weights clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      install, then the whole story on this machine   (ARGS=\"--minutes 1\" for a short one)"
+	@echo "make test      install, then all tests                         (ARGS=\"tests/laws\" for some)"
+	@echo "make check     style, types, and who may import whom"
+	@echo "make bench     measure memory, time and quality; writes benchmarks/results/*.json"
+	@echo "make weights   make the training data and train the weights that ship (hours without a GPU)"
+	@echo "make clean     remove the virtual environment and everything that tools left behind; runs/ stays"
+
+demo: $(VENV)/.run
+	$(BIN)/invrim demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.run
+	$(BIN)/python benchmarks/depth.py
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python docs/fill_tables.py
+
+weights: $(VENV)/.run
+	$(BIN)/python recipes/brain_data.py
+	$(BIN)/invrim train --config recipes/brain.yaml
+	cp runs/brain/weights.safetensors $(WEIGHTS).part
+	mv $(WEIGHTS).part $(WEIGHTS)
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks recipes docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch first, alone, and by exact version: a range takes the newest build, which on a machine without a GPU brings
+# gigabytes of CUDA libraries even where pip is configured to offer a CPU build of this version.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("invrim needs Python 3.11 or newer, got " + sys.version.split()[0] + \
+	    ". Name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): torch (some hundred megabytes), then the rest ..."
+	@$(PIP) $$(grep '^torch==' constraints.txt)
+	@$(PIP) --editable '.[bart]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "installing the test tools into $(VENV) ..."
+	@$(PIP) --editable '.[dev,bart]'
+	@$(PIP) --no-deps $(ORACLES)
+	@touch $@

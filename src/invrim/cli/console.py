@@ -1,0 +1,24 @@
+"""What the commands share: a parser with defaults in its help, a progress bar on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+
+
+def parser(command: str, description: str) -> argparse.ArgumentParser:
+    """Make the parser of a command."""
+    return argparse.ArgumentParser(
+        prog=f"invrim {command}", description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+
+
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar; yield a function that takes what is done and how much there is."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

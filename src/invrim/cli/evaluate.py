@@ -1,0 +1,25 @@
+"""invrim evaluate"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from invrim.cli.console import parser
+
+
+def main(argv: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from invrim.evaluation import evaluate_folders, evaluation_table, write_evaluation
+
+    p = parser("evaluate", "Compare reconstructions with targets, volume by volume, under a named protocol.")
+    p.add_argument("--targets", type=Path, required=True, help="folder of raw files that hold their targets")
+    p.add_argument("--predictions", type=Path, required=True, help="folder of reconstructions of the same names")
+    p.add_argument("--protocol", default="fastmri", help="which definitions of the metrics")
+    p.add_argument("--json", type=Path, help="also write the numbers to this file")
+    options = p.parse_args(argv)
+    evaluation = evaluate_folders(options.targets, options.predictions, options.protocol, progress=True)
+    Console().print(evaluation_table(evaluation))
+    if options.json is not None:
+        print(f"-> {write_evaluation(evaluation, options.json)}")

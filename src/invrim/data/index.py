@@ -1,0 +1,81 @@
+"""A list of all slices in a folder, made from file headers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from invrim.data.formats.fastmri import Header, read_header, read_target
+from invrim.errors import DataError, FileError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceEntry:
+    """Where a slice lies, and what is known of it without reading it."""
+
+    path: Path
+    index: int
+    """Number of the slice in its file."""
+    shape: tuple[int, int, int]
+    """``(coil, ky, kx)``."""
+    target_name: str
+    target_size: tuple[int, int]
+    """``(y, x)``."""
+    maximum: float
+    """Of the whole volume."""
+    mask: Tensor | None
+    """The file's own, bool ``(kx,)``."""
+    encoded: Tensor | None
+    """Lines that the scanner encoded, bool ``(kx,)``; the others are zeros. None where all were."""
+
+
+def index_of(folder: Path) -> list[SliceEntry]:
+    """List the slices of all ``.h5`` files of a folder, sorted by file name.
+
+    Raises
+    ------
+    FileError
+        There are none, or one cannot be read.
+    DataError
+        A file has no target.
+    """
+    paths = sorted(folder.glob("*.h5"))
+    if not paths:
+        raise FileError(
+            f"expected a folder with .h5 files, got {folder}. Make some with `invrim simulate`, or correct the path."
+        )
+    return [entry for path in paths for entry in _entries(path)]
+
+
+def _entries(path: Path) -> list[SliceEntry]:
+    header = read_header(path)
+    if header.target_name is None or header.target_size is None:
+        raise DataError(
+            f"{path.name}: expected reconstruction_esc or reconstruction_rss to learn from, got neither. "
+            f"Move the file out of the training folder."
+        )
+    maximum = float(read_target(path).max()) if header.maximum is None else header.maximum
+    encoded = _encoded(header)
+    return [
+        SliceEntry(
+            path=path,
+            index=index,
+            shape=(header.coils, *header.matrix),
+            target_name=header.target_name,
+            target_size=header.target_size,
+            maximum=maximum,
+            mask=header.mask,
+            encoded=encoded,
+        )
+        for index in range(header.slices)
+    ]
+
+
+def _encoded(header: Header) -> Tensor | None:
+    columns = header.matrix[1]
+    left, right = header.padding or (0, columns)
+    if left <= 0 and right >= columns:
+        return None
+    line = torch.arange(columns)
+    return (line >= left) & (line < right)

@@ -1,0 +1,72 @@
+"""From measured k-space to the data fidelity that a solver takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from invrim.data.acquisition import Acquisition
+from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.formats.header import Header
+from invrim.data.masks import random_columns, seed_of
+from invrim.errors import OptionError
+from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, SamplingMask
+
+CENTRE_SHARE = 0.32
+"""Centre fraction times acceleration: 8 % at 4-fold and 4 % at 8-fold, as in the fastMRI challenge."""
+
+
+def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
+    """Lines to reconstruct from, bool ``(kx,)``: the file's own, or some of a fully sampled file's.
+
+    Parameters
+    ----------
+    header
+        Of the file; its name seeds the mask, so that every run and every machine draws the same.
+    acceleration
+        Undersample a fully sampled file by random columns; None uses everything that was measured.
+
+    Raises
+    ------
+    OptionError
+        If the file is already undersampled.
+    """
+    columns = header.matrix[1]
+    if acceleration is None:
+        return torch.ones(columns, dtype=torch.bool) if header.mask is None else header.mask
+    if header.mask is not None:
+        raise OptionError(
+            f"{header.name}: expected a fully sampled file to undersample, got one with a mask. Leave out --acceleration."
+        )
+    mask = random_columns(columns, [acceleration], [CENTRE_SHARE / acceleration], seed_of(header.name))
+    if header.padding is not None:  # lines that the scanner filled with zeros were never measured
+        left, right = header.padding
+        mask[:left] = False
+        mask[right:] = False
+    return mask
+
+
+def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:
+    """Keep only the masked lines."""
+    return replace(acquisition, kspace=acquisition.kspace * mask, mask=mask)
+
+
+def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSquares:
+    """Least squares for a stack of slices as one batch.
+
+    Parameters
+    ----------
+    acquisition
+        ``b`` slices; several coils are combined by maps from their own calibration lines.
+    coilwise
+        Reconstruct every coil's image, without maps, for models with as many images as coils.
+    """
+    kspace, lines = acquisition.kspace, acquisition.mask
+    mask = torch.ones(kspace.shape[-1]) if lines is None else lines.float()
+    shaped = mask.reshape(1, 1, 1, -1)
+    if coilwise:
+        return LeastSquares(SamplingMask(shaped) @ FourierTransform(2), kspace)
+    maps = maps_from_calibration(kspace, lines) if kspace.shape[1] > 1 else None
+    return LeastSquares(CartesianMRI(shaped, maps), kspace)

@@ -1,0 +1,119 @@
+"""Reconstruct whole files, a few slices at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from invrim.data.formats.fastmri import read_acquisition, read_header, write_reconstruction
+from invrim.data.formats.header import Header
+from invrim.data.formats.pictures import write_picture
+from invrim.data.formats.nifti import write_volume
+from invrim.errors import OptionError, WeightsError
+from invrim.files import make_folder
+from invrim.models import IRIM
+from invrim.models.baselines import ZeroFilled
+from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
+
+ALSO = ("nifti", "png", "zero-filled")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How files are reconstructed."""
+
+    out: Path
+    """Folder of the results."""
+    acceleration: float | None = None
+    """Undersample fully sampled files first, as an experiment."""
+    batch: int = 4
+    """Slices at a time."""
+    also: tuple[str, ...] = ()
+    """Further results, of `ALSO`."""
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.also) - set(ALSO):
+            raise OptionError(f"expected --also of {', '.join(ALSO)}, got {', '.join(sorted(unknown))}. Choose of these.")
+        if self.batch < 1:
+            raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
+
+
+def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
+    """Reconstruct one file and write ``job.out / path.name`` with dataset ``reconstruction``.
+
+    Parameters
+    ----------
+    model
+        Anything called as ``model(fidelity)`` that returns complex images.
+    path
+        fastMRI-schema file.
+    job
+        Where to, and how.
+    on_progress
+        Called with the slices done and their number.
+
+    Returns
+    -------
+    The file written; it appears only when complete.
+    """
+    images, maximum = reconstruct_slices(model, path, job, on_progress)
+    out = job.out / path.name
+    make_folder(job.out)
+    write_reconstruction(out, images, {"max": maximum, "source": path.name})
+    if "zero-filled" in job.also:
+        zero_filled, maximum = reconstruct_slices(ZeroFilled(), path, job)
+        make_folder(job.out / "zero-filled")
+        write_reconstruction(job.out / "zero-filled" / path.name, zero_filled, {"max": maximum, "source": path.name})
+    if "nifti" in job.also:
+        write_volume(out.with_suffix(".nii.gz"), images)
+    if "png" in job.also:
+        write_picture(out.with_suffix(".png"), images[len(images) // 2])
+    return out
+
+
+@torch.no_grad()
+def reconstruct_slices(
+    model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None
+) -> tuple[Tensor, float]:
+    """Return the magnitudes of a file's slices, float32 ``(slices, y, x)``, and their maximum.
+
+    Slices have the size of the file's target where it has one, else of its k-space.
+    """
+    header = read_header(path)
+    mask = sampling_mask(header, job.acceleration)
+    coilwise = _is_coilwise(model, header)
+    done: list[Tensor] = []
+    for first in range(0, header.slices, job.batch):
+        chosen = slice(first, min(first + job.batch, header.slices))
+        acquisition = undersampled(read_acquisition(path, chosen), mask)
+        images = model(fidelity_of(acquisition, coilwise=coilwise)).abs()
+        if coilwise:
+            images = torch.linalg.vector_norm(images, dim=1)
+        done.append(_crop_centre(images.float(), header.target_size or header.matrix))
+        if on_progress is not None:
+            on_progress(chosen.stop, header.slices)
+    volume = torch.cat(done)
+    return volume, float(volume.max())
+
+
+def _is_coilwise(model: nn.Module, header: Header) -> bool:
+    """Whether the model estimates one image per coil; refuse files with another number of coils."""
+    images = model.images if isinstance(model, IRIM) else 1
+    if images > 1 and header.coils != images:
+        raise WeightsError(
+            f"{header.name}: expected {images} coils, for which these weights were trained, got {header.coils}. "
+            f"Use weights with one image (SENSE), which take any number of coils."
+        )
+    return images > 1
+
+
+def _crop_centre(images: Tensor, size: tuple[int, int]) -> Tensor:
+    for axis, n in zip((-2, -1), size, strict=True):
+        images = images.narrow(axis, (images.shape[axis] - n) // 2, n)
+    return images
+

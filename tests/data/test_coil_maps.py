@@ -1,0 +1,90 @@
+"""Coil maps from few calibration lines, against the truth of a simulation and a reference of a real scan."""
+
+import numpy as np
+import pytest
+import torch
+
+from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.coil_profiles import ring_of_coils
+from invrim.data.masks import random_columns
+from invrim.errors import DataError, ShapeError
+from invrim.operators.fourier import fft_centred, ifft_centred
+from shared_data import shared
+
+SIZE = (61, 100)
+
+
+def scan(seed: int = 0, coils: int = 5):
+    """Two slices of a smooth blob, and the sensitivities that saw them."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = ring_of_coils(coils, SIZE, generator)
+    y, x = torch.linspace(-1, 1, SIZE[0]).view(-1, 1), torch.linspace(-1, 1, SIZE[1]).view(1, -1)
+    blobs = torch.stack([((y / 0.7) ** 2 + (x / w) ** 2 < 1).float() * (1.2 - y * x) for w in (0.6, 0.75)])
+    image = torch.polar(blobs, 0.5 + 0.8 * (x - y).expand(2, *SIZE))
+    return fft_centred(maps * image.unsqueeze(1)), maps, blobs
+
+
+def misalignment(found, reference, inside):
+    """1 - |<found, reference>|^2 over the object: 0 when the maps agree up to a phase per pixel."""
+    return float((1 - (found.conj() * reference).sum(1).abs().square())[inside].mean())
+
+
+@pytest.mark.parametrize(("acceleration", "fraction", "bound"), [(4, 0.16, 0.01), (8, 0.08, 0.02)])
+def test_maps_align_with_the_true_ones(acceleration, fraction, bound):
+    kspace, maps, blobs = scan()
+    mask = random_columns(SIZE[1], [acceleration], [fraction], 1)
+    found = maps_from_calibration(kspace * mask, mask)
+    assert found.shape == kspace.shape
+    assert misalignment(found, maps, blobs > 0.1) < bound
+
+
+def test_the_bound_rejects_the_maps_of_other_coils():
+    kspace, maps, blobs = scan()
+    mask = random_columns(SIZE[1], [4], [0.16], 1)
+    assert misalignment(maps_from_calibration(kspace * mask, mask), maps.roll(1, 0), blobs > 0.1) > 0.1
+
+
+def test_unit_root_sum_of_squares():
+    kspace, _, _ = scan()
+    norm = maps_from_calibration(kspace).abs().square().sum(dim=1)
+    torch.testing.assert_close(norm, torch.ones_like(norm))
+
+
+def test_only_the_calibration_block_is_read():
+    kspace, _, _ = scan()
+    mask = random_columns(SIZE[1], [4], [0.16], 1)
+    centre = torch.zeros(SIZE[1])
+    centre[SIZE[1] // 2 - 7 : SIZE[1] // 2 + 8] = 1
+    torch.testing.assert_close(maps_from_calibration(kspace * mask, mask), maps_from_calibration(kspace * centre, mask))
+
+
+def test_no_signal_gives_zero_maps():
+    maps = maps_from_calibration(torch.zeros(2, 3, 9, 11, dtype=torch.complex64))
+    assert torch.equal(maps, torch.zeros_like(maps))
+
+
+def test_scale_does_not_matter():
+    kspace, _, _ = scan()
+    # A power of two, because rounding alone decides the maps where the object is not.
+    torch.testing.assert_close(maps_from_calibration(2.0**-20 * kspace), maps_from_calibration(kspace))
+
+
+def test_too_few_lines_and_missing_axes():
+    kspace, _, _ = scan()
+    mask = torch.zeros(SIZE[1])
+    mask[SIZE[1] // 2] = 1
+    with pytest.raises(DataError, match="at least 3 calibration lines around the centre of k-space, got 1"):
+        maps_from_calibration(kspace, mask)
+    with pytest.raises(ShapeError, match=r"expected k-space \(b, coil, ky, kx\)"):
+        maps_from_calibration(kspace[0])
+
+
+def test_a_real_head_at_eightfold_acceleration():
+    data = np.load(shared("mr_raw/brain_cart_13ch_vfa.npz"))
+    kspace, reference = torch.from_numpy(data["kspace"][2:]), torch.from_numpy(data["coil_maps"])
+    reference = reference / reference.abs().square().sum(0).sqrt()
+    image = ifft_centred(kspace).abs().square().sum(1).sqrt()
+    mask = random_columns(224, [8], [0.04], 1)
+    found = maps_from_calibration(kspace * mask, mask)
+    # 0.010 measured with the cosine window, 0.033 with a Hann window of equal length both ways.
+    assert misalignment(found, reference, image > 0.1 * image.max()) < 0.015

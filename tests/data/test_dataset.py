@@ -1,0 +1,225 @@
+"""Items, batches and files of the slice dataset."""
+
+import math
+import multiprocessing
+import os
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from data.fastmri_files import HEADER, write
+from invrim.data.augmentation import Augmentation
+from invrim.data.dataset import ShapeBatchSampler, SliceDataset, collate
+from invrim.data.formats.fastmri import read_acquisition, write_acquisition
+from invrim.data.handles import OpenFiles
+from invrim.data.masks import random_columns, seed_of
+from invrim.data.simulation import simulate_volume
+from invrim.errors import DataError, FileError
+from invrim.operators.fourier import fft_centred, ifft_centred
+
+PAIRS = {"accelerations": [3, 5], "center_fractions": [0.3, 0.2]}
+
+
+def same(first, second) -> bool:
+    return all(torch.equal(first[k], second[k]) for k in first if isinstance(first[k], torch.Tensor))
+
+
+def noise_free(folder, name="scan.h5", coils=1, size=(24, 37)):
+    y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
+    stack = np.stack([(np.hypot(y / 0.8, x / 0.7 - 0.1) < 1) * (1.5 + y + n * x / 3) for n in range(3)])
+    scan = simulate_volume(stack, name, coils=coils, snr=math.inf)
+    write_acquisition(folder / name, scan)
+    return scan
+
+
+def test_a_validation_item(tmp_path):
+    write(tmp_path, coils=2)
+    data = SliceDataset(tmp_path, training=False, **PAIRS)
+    scan = read_acquisition(tmp_path / "scan.h5")
+    mask = random_columns(37, PAIRS["accelerations"], PAIRS["center_fractions"], seed_of("scan.h5"))
+    for index in range(3):
+        item = data[index]
+        assert torch.equal(item["kspace"], scan.kspace[index] * mask)
+        assert torch.equal(item["mask"], mask.float().reshape(1, 1, 37))
+        assert torch.equal(item["target"], scan.target[index])
+        assert item["maximum"] == scan.target.max()
+        assert item["maps"].shape == (2, 24, 37)
+        assert (item["name"], item["slice"]) == ("scan.h5", index)
+
+
+def test_one_coil_has_no_maps(tmp_path):
+    write(tmp_path, coils=1)
+    assert "maps" not in SliceDataset(tmp_path, **PAIRS)[0]
+
+
+def test_training_masks_change_with_epoch_and_slice_only(tmp_path):
+    write(tmp_path, slices=4)
+    data = SliceDataset(tmp_path, seed=1, **PAIRS)
+    assert same(data[2], data[2])
+    assert not torch.equal(data[2]["mask"], data[3]["mask"])
+    assert not same(data[2], data[2, 1])
+    data.set_epoch(1)
+    assert same(data[2], data[2, 1])
+    assert not same(data[2], SliceDataset(tmp_path, seed=2, **PAIRS)[2, 1])
+
+
+@pytest.mark.parametrize("coils", [1, 3])
+def test_augmented_kspace_still_is_the_transform_of_its_target(tmp_path, coils):
+    noise_free(tmp_path, coils=coils)
+    data = SliceDataset(tmp_path, readout_crop=17, flip=True, accelerations=[1], center_fractions=[0.3])
+    tops = set()
+    for epoch in range(12):
+        item = data[1, epoch]
+        assert item["kspace"].shape == (coils, 17, 37)
+        image = ifft_centred(item["kspace"])
+        # Unit root sum of squares of the coils survives crop and flip, so the combined magnitude is the target.
+        torch.testing.assert_close(image.abs().square().sum(0).sqrt(), item["target"], atol=1e-5, rtol=0)
+        tops.add(round(float(item["target"].sum()), 3))
+    assert len(tops) > 2
+
+
+def test_a_target_smaller_than_the_readout_is_its_centre():
+    image = torch.randn(2, 24, 30, dtype=torch.complex64)
+    target = image[0, 4:20].abs()
+    for seed in range(4):
+        augment = Augmentation(readout_crop=10, flip=True)
+        kspace, cropped = augment(fft_centred(image), target, np.random.default_rng(seed), mirror_columns=True)
+        torch.testing.assert_close(ifft_centred(kspace)[0].abs(), cropped, atol=1e-5, rtol=0)
+    untouched = Augmentation()(fft_centred(image), target, np.random.default_rng(0), mirror_columns=True)
+    assert untouched[0].shape == (2, 24, 30)
+
+
+def test_the_files_own_mask_is_kept_under_flips(tmp_path):
+    mask = torch.arange(37) % 4 == 2
+    mask[15:23] = True
+    write(tmp_path, mask=mask)
+    data = SliceDataset(tmp_path, flip=True)
+    scan = read_acquisition(tmp_path / "scan.h5")
+    for epoch in range(6):
+        item = data[0, epoch]
+        assert torch.equal(item["mask"].flatten().bool(), mask)
+        columns = item["kspace"].abs().square().sum(dim=(0, 1))
+        expected = (scan.kspace[0] * mask).abs().square().sum(dim=(0, 1))
+        torch.testing.assert_close(columns, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_lines_that_the_scanner_filled_with_zeros_are_not_sampled(tmp_path):
+    with h5py.File(write(tmp_path), "a") as file:
+        file["ismrmrd_header"] = HEADER.format(encoded=37, maximum=29, center=15)
+    mask = SliceDataset(tmp_path, accelerations=[1], center_fractions=[0.3], flip=True)[0]["mask"].flatten()
+    assert torch.equal(mask, ((torch.arange(37) >= 3) & (torch.arange(37) < 33)).float())
+
+
+def test_folders_that_cannot_be_learnt_from(tmp_path):
+    with pytest.raises(FileError, match=r"expected a folder with \.h5 files"):
+        SliceDataset(tmp_path)
+    with h5py.File(write(tmp_path), "a") as file:
+        del file["reconstruction_rss"]
+    with pytest.raises(DataError, match=r"scan\.h5: expected reconstruction_esc or reconstruction_rss"):
+        SliceDataset(tmp_path)
+
+
+def test_the_maximum_is_computed_where_the_file_does_not_state_it(tmp_path):
+    with h5py.File(write(tmp_path), "a") as file:
+        del file.attrs["max"]
+        largest = file["reconstruction_rss"][()].max()
+    assert SliceDataset(tmp_path)[1]["maximum"] == largest
+
+
+def three_shapes(folder) -> None:
+    write(folder, "a.h5", slices=5, coils=2)
+    write(folder, "b.h5", slices=4, coils=1)
+    write(folder, "c.h5", slices=3, coils=2)
+    write(folder, "d.h5", slices=3, coils=2, target=(20, 31))
+
+
+def test_batches_stack_and_cover_everything_once(tmp_path):
+    three_shapes(tmp_path)
+    data = SliceDataset(tmp_path, **PAIRS)
+    sampler = ShapeBatchSampler(data, 2, seed=4)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    assert sorted(number for batch in batches for number, _ in batch) == list(range(15))
+    for batch in batches:
+        stacked = collate([data[number] for number in batch])
+        assert len(stacked["name"]) == len(stacked["kspace"]) == len(batch)
+        assert stacked["mask"].shape == (len(batch), 1, 1, 37)
+
+
+def test_the_order_is_that_of_seed_and_epoch(tmp_path):
+    three_shapes(tmp_path)
+    data = SliceDataset(tmp_path)
+    first, second = ShapeBatchSampler(data, 2, seed=4), ShapeBatchSampler(data, 2, seed=4)
+    opening = list(first)
+    assert opening == list(second)
+    following = list(first)
+    assert [[n for n, _ in b] for b in following] != [[n for n, _ in b] for b in opening]
+    second.set_epoch(1)
+    assert list(second) == following
+    plain = ShapeBatchSampler(data, 4, shuffle=False)
+    assert next(iter(plain)) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+
+
+def test_processes_share_the_batches(tmp_path, monkeypatch):
+    three_shapes(tmp_path)
+    data = SliceDataset(tmp_path)
+    seen = []
+    for rank in range(3):
+        monkeypatch.setattr("invrim.data.dataset._processes", lambda rank=rank: (rank, 3))
+        sampler = ShapeBatchSampler(data, 2, seed=4)
+        batches = list(sampler)
+        assert len(batches) == len(sampler) == 3
+        seen += [number for batch in batches for number, _ in batch]
+    assert set(seen) == set(range(15))
+
+
+def test_a_loader_with_workers_gives_what_the_parent_reads(tmp_path):
+    three_shapes(tmp_path)
+    data = SliceDataset(tmp_path, **PAIRS)
+    data[0]  # leaves an open file in the parent, which the workers must not use
+    loader = DataLoader(
+        data, batch_sampler=ShapeBatchSampler(data, 2, seed=4), num_workers=1, collate_fn=collate,
+        multiprocessing_context=multiprocessing.get_context("fork"),
+    )  # fmt: skip
+    expected = [collate([data[number] for number in batch]) for batch in ShapeBatchSampler(data, 2, seed=4)]
+    for got, want in zip(loader, expected, strict=True):
+        assert got["name"] == want["name"]
+        assert same(got, want)
+
+
+def test_a_pickled_copy_reads_the_same(tmp_path):
+    write(tmp_path)
+    data = SliceDataset(tmp_path, **PAIRS)
+    data[0]
+    assert same(pickle.loads(pickle.dumps(data))[1], data[1])
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_a_thousand_reads_leak_no_handles(tmp_path):
+    for number in range(20):
+        write(tmp_path, f"{number}.h5", slices=2, coils=1, size=(8, 11))
+    data = SliceDataset(tmp_path, training=False, accelerations=[2], center_fractions=[0.3])
+    assert not data._files._files
+    before = open_descriptors()
+    for read in range(1000):
+        data[read * 7 % len(data)]
+    assert open_descriptors() - before <= data._files.limit
+
+
+def test_the_least_recently_read_file_is_closed(tmp_path):
+    paths = [write(tmp_path, f"{number}.h5", slices=1, coils=1, size=(5, 7)) for number in range(3)]
+    files = OpenFiles(limit=2)
+    first, second = files.get(paths[0]), files.get(paths[1])
+    assert files.get(paths[0]) is first
+    files.get(paths[2])
+    assert first
+    assert not second
