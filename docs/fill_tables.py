@@ -76,13 +76,9 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _megabytes(count: float | None) -> str:
-    return (
-        "n/a"
-        if count is None
-        else f"{count / MEGABYTE:,.3g} MB"
-        if count < 1000 * MEGABYTE
-        else f"{count / 1e9:.3g} GB"
-    )
+    if count is None:
+        return "n/a"
+    return f"{count / 1e6:.3g} MB" if count < 1e9 else f"{count / 1e9:.3g} GB"
 
 
 def _table(head: list[str], body: list[list[str]]) -> str:

@@ -19,6 +19,12 @@ def test_the_file_appears_at_the_end_and_keeps_its_suffix(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
+def write_half(path, error):
+    with atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, code, monkeypatch):
     path = tmp_path / "a.h5"
@@ -27,10 +33,8 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, code, mon
     def fail(*_):
         raise OSError(code, "No space left on device")
 
-    with pytest.raises(FileError, match="a.h5: no space left on device. Nothing was left behind"):
-        with atomic_write(path) as temporary:
-            temporary.write_text("half")
-            fail()
+    with pytest.raises(FileError, match=r"a\.h5: no space left on device\. Nothing was left behind"):
+        write_half(path, OSError(code, "No space left on device"))
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(FileError, match="no space left on device"), atomic_write(path) as temporary:
         temporary.write_text("whole")
@@ -39,12 +43,9 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, code, mon
 
 
 def test_other_errors_pass_unchanged_and_clean_up(tmp_path):
-    with pytest.raises(DataError, match="as it is"), atomic_write(tmp_path / "a") as temporary:
-        temporary.write_text("half")
-        raise DataError("as it is")
-    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "a") as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+    for error in (DataError("as it is"), KeyboardInterrupt("as it is")):
+        with pytest.raises(type(error), match="as it is"):
+            write_half(tmp_path / "a", error)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -53,5 +53,5 @@ def test_a_wrong_mode_or_depth_is_refused():
 
 
 def test_a_failed_measurement_says_why():
-    with pytest.raises(InvrimError, match="2 blocks with 'store', got: .*Lower the depth"):
+    with pytest.raises(InvrimError, match=r"2 blocks with 'store', got: .*Lower the depth"):
         memory_against_depth((2,), ["store"], channels=8, size=8, device="nonsense")

@@ -111,7 +111,7 @@ def _compare_all(
 def _measure_memory(bar: Progress) -> MemoryCurve:
     task = bar.add_task("measuring memory against depth")
     curves = memory_against_depth(
-        DEPTHS, on_progress=lambda mode, depth, _: bar.update(task, description=f"memory: {mode}, {depth} blocks")
+        DEPTHS, on_progress=lambda mode, done, total: bar.update(task, description=f"memory: {mode}, {done} of {total}")
     )
     return MemoryCurve(depths=DEPTHS, bytes=curves, setting="One training step in a fresh process, this machine.")
 

@@ -67,7 +67,8 @@ class InvertibleChain(Invertible):
 
     @torch.no_grad()
     def drift(self, z: Tensor, context: object = None, /) -> float:
-        """Relative round-trip error ``||inverse(forward(z)) - z|| / ||z||``; 0 for a state of zeros that returns."""
-        back = self.inverse(self(z, context), context)
-        error = torch.linalg.vector_norm(back - z)
-        return float(error / torch.linalg.vector_norm(z)) if error > 0 else 0.0
+        """Relative round-trip error ``||inverse(forward(z)) - z|| / ||z||``; of a state of zeros, over its output's."""
+        out = self(z, context)
+        error = float(torch.linalg.vector_norm(self.inverse(out, context) - z))
+        size = float(torch.linalg.vector_norm(z)) or float(torch.linalg.vector_norm(out))
+        return error / size if error > 0 else 0.0

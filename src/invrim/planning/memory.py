@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -23,6 +24,10 @@ from invrim.layers import ReversibleBlock
 
 MODES = ("store", "checkpoint", "invert")
 """Plain autograd, one `torch.utils.checkpoint` a block, and the chain's own walk back by inversion."""
+
+_MMAP_THRESHOLD = "65536"
+"""Bytes from which the measured process asks the system for every tensor and gives it back at once. The C library's
+rule of thumb keeps freed blocks for later instead, and its fragmentation would be counted as the chain's."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -96,9 +101,9 @@ def peak_growth(mode: str, depth: int, *, channels: int = 32, size: int = 128, d
     Counted is all that the step brings: parameters and their gradients, the input and its gradient, everything kept
     for the backward pass, and working space. Not counted is what was there before: the interpreter, torch and its
     libraries, warmed up by one step of one block on a small state. On the CPU this is the growth of the resident set
-    from its size after the warm-up to its peak (pages, allocator slack included); on CUDA the peak of torch's
-    allocator above what it held. Nothing else is subtracted. The peak is the process's own: call this once, in a
-    fresh process.
+    from its size after the warm-up to its peak, in pages; on CUDA the peak of torch's allocator above what it held.
+    Nothing else is subtracted. The peak is the process's own: call this once, in a fresh process. There, glibc's
+    cache of freed blocks counts as well; `memory_against_depth` turns it off (``MALLOC_MMAP_THRESHOLD_``).
     """
     _check([mode], [depth])
     _train_step(mode, 1, channels, 8, device)
@@ -139,7 +144,7 @@ def saved_bytes(chain: nn.Module, z: Tensor, context: object = None) -> int:
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         out = chain(z) if context is None else chain(z, context)
-    assert out.grad_fn is not None or not kept
+    del out
     return sum(tensor.untyped_storage().nbytes() for address, tensor in kept.items() if address not in own)
 
 
@@ -178,7 +183,8 @@ def _train_step(mode: str, depth: int, channels: int, size: int, device: str) ->
 def _measure_apart(mode: str, depth: int, channels: int, size: int, device: str) -> int:
     command = [sys.executable, "-m", "invrim.planning.memory", "--mode", mode, "--depth", str(depth)]
     command += ["--channels", str(channels), "--size", str(size), "--device", device]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": _MMAP_THRESHOLD}
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if process.returncode != 0:
         reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
         raise InvrimError(

@@ -110,7 +110,7 @@ def test_missing_foreign_and_cut_files(tmp_path):
     one_line(error)
     path = write(tmp_path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(FileError, match="cut short or damaged .* Copy or download it again") as error:
+    with pytest.raises(FileError, match=r"cut short or damaged .* Copy or download it again") as error:
         read_header(path)
     one_line(error)
 
@@ -164,7 +164,7 @@ def test_masks_and_targets_that_do_not_fit(tmp_path):
     with h5py.File(path, "a") as file:
         del file["mask"]
         file["mask"] = np.ones(36)
-    with pytest.raises(DataError, match="expected a mask of 37 lines .* got shape"):
+    with pytest.raises(DataError, match=r"expected a mask of 37 lines .* got shape"):
         read_header(path)
     path = write(tmp_path)
     with h5py.File(path, "a") as file:

@@ -1,0 +1,131 @@
+"""How good are reconstructions of subjects never seen, and of a real 13-coil scan, against the baselines?
+
+python benchmarks/quality.py --weights brain
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from envelope import write_results
+from invrim import load_model
+from invrim.data.acquisition import Acquisition
+from invrim.data.formats.fastmri import read_target
+from invrim.data.masks import random_columns, seed_of
+from invrim.evaluation import Evaluation, evaluate_volume
+from invrim.metrics import nmse, psnr, ssim
+from invrim.models.baselines import CompressedSensing, ZeroFilled
+from invrim.operators import ifft_centred
+from invrim.reconstruction import Job, fidelity_of, reconstruct_slices, undersampled
+from invrim.reconstruction.prepare import CENTRE_SHARE
+
+QUESTION = "How good are reconstructions of subjects never seen, and of a real scan, against the baselines?"
+ROOT = Path(__file__).resolve().parents[1]
+PROTOCOL = "fastmri"
+Scores = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="brain")
+    parser.add_argument("--folders", type=Path, nargs="*", default=[ROOT / "runs" / "brain-data" / "test"])
+    parser.add_argument("--scan", type=Path, default=ROOT.parent / "shared/data/mr_raw/brain_cart_13ch_vfa.npz")
+    parser.add_argument("--accelerations", type=float, nargs="+", default=[4, 8])
+    parser.add_argument("--name", default="quality", help="of the results file")
+    options = parser.parse_args()
+
+    methods = methods_with(options.weights)
+    results: dict[str, Any] = {}
+    for acceleration in options.accelerations:
+        for folder in options.folders:
+            label = f"{folder.name} {acceleration:g}x"
+            results[label] = {name: score_folder(model, folder, acceleration) for name, model in methods.items()}
+            print(_table(label, results[label]), flush=True)
+        if options.scan.is_file():
+            label = f"{options.scan.stem} {acceleration:g}x"
+            results[label] = {name: score_scan(model, options.scan, acceleration) for name, model in methods.items()}
+            print(_table(label, results[label]), flush=True)
+    setting = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    setting["folders"] = [folder.name for folder in options.folders]
+    setting["scan"] = options.scan.name
+    setting["protocol"] = PROTOCOL
+    print(write_results(options.name, QUESTION, setting, results))
+
+
+def methods_with(weights: str) -> dict[str, nn.Module]:
+    """Name -> model, worst expected first; compressed sensing only where bartorch is installed."""
+    methods: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
+    if find_spec("bartorch") is not None:
+        methods["compressed sensing"] = CompressedSensing()
+    else:
+        print("no compressed sensing: pip install invrim[bart]", file=sys.stderr)
+    return {**methods, "i-RIM": load_model(weights)}
+
+
+def score_folder(model: nn.Module, folder: Path, acceleration: float) -> Scores:
+    """Score every fully sampled file of a folder, undersampled by a mask that its name seeds."""
+    job = Job(out=folder, acceleration=acceleration)  # `out` is not written to
+    volumes: dict[str, tuple[Tensor, Tensor]] = {}
+    start = time.perf_counter()
+    for path in sorted(folder.glob("*.h5")):
+        volumes[path.name] = (reconstruct_slices(model, path, job)[0], read_target(path))
+    return _scores(volumes, time.perf_counter() - start)
+
+
+@torch.no_grad()
+def score_scan(model: nn.Module, path: Path, acceleration: float) -> Scores:
+    """Score a real fully sampled multi-coil scan against the root sum of squares of its coil images."""
+    with np.load(path) as arrays:
+        kspace = torch.from_numpy(arrays["kspace"])
+    target = torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
+    mask = random_columns(kspace.shape[-1], [acceleration], [CENTRE_SHARE / acceleration], seed_of(path.name))
+    start = time.perf_counter()
+    image = model(fidelity_of(undersampled(Acquisition(name=path.name, kspace=kspace), mask))).abs()
+    return _scores({path.name: (image, target)}, time.perf_counter() - start)
+
+
+def _scores(volumes: dict[str, tuple[Tensor, Tensor]], seconds: float) -> Scores:
+    found = {name: evaluate_volume(target, image, PROTOCOL) for name, (image, target) in volumes.items()}
+    slices = [scores for image, target in volumes.values() for scores in _slice_scores(image, target)]
+    return {
+        "per_volume": Evaluation(protocol=PROTOCOL, volumes=found).as_json(),
+        "mean_over_slices": {metric: sum(s[metric] for s in slices) / len(slices) for metric in slices[0]},
+        "slices": len(slices),
+        "seconds_per_slice": seconds / len(slices),
+    }
+
+
+def _slice_scores(image: Tensor, target: Tensor) -> list[dict[str, float]]:
+    """Each slice by itself; peak and data range are the volume's maximum, as in the protocol."""
+    peak = target.max().double()
+    pairs = zip(image.double(), target.double(), strict=True)
+    return [
+        {
+            "nmse": nmse(x[None], t[None]).item(),
+            "psnr": psnr(x[None], t[None], peak).item(),
+            "ssim": ssim(x[None], t[None], peak).mean().item(),
+        }
+        for x, t in pairs
+    ]
+
+
+def _table(label: str, methods: dict[str, Scores]) -> str:
+    lines = [f"{label:<28}{'NMSE':>10}{'PSNR':>8}{'SSIM':>8}{'s/slice':>9}   (mean over volumes)"]
+    for name, scores in methods.items():
+        mean = scores["per_volume"]["mean"]
+        figures = f"{mean['nmse']:>10.5f}{mean['psnr']:>8.2f}{mean['ssim']:>8.4f}{scores['seconds_per_slice']:>9.2f}"
+        lines.append(f"  {name:<26}{figures}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Shapes, orthogonality and reach of the layers."""
+
+import pytest
+import torch
+
+from invrim.errors import OptionError
+from invrim.layers import OrthogonalMixing, ResidualNet, ReversibleBlock
+from invrim.layers.residual import stride_per_axis
+
+
+@pytest.mark.parametrize("channels", [2, 5, 64])
+def test_mixing_is_orthogonal_to_float32_precision(channels):
+    u = OrthogonalMixing(channels).matrix()
+    assert u.dtype == torch.float32
+    # Built in float64: what remains is the rounding of the entries themselves.
+    assert (u @ u.mT - torch.eye(channels)).abs().max() < 4e-7
+    read, write = OrthogonalMixing(channels).split()
+    assert read.shape == (channels // 2, channels)
+    assert (read @ write.mT).abs().max() < 4e-7
+
+
+def test_block_equals_the_published_form():
+    """Rotate, couple, rotate back."""
+    torch.manual_seed(0)
+    block = ReversibleBlock(5, 4, 2).double()
+    x = torch.randn(2, 5, 6, 7, dtype=torch.double)
+    u = block.mixing.matrix()
+    rotated = torch.einsum("rc,bc...->br...", u, x)
+    left, right = rotated[:, :2], rotated[:, 2:]
+    y = torch.einsum("rc,br...->bc...", u, torch.cat([left, right + block.net(left)], dim=1))
+    torch.testing.assert_close(block(x), y, rtol=1e-6, atol=1e-6)  # U is rounded to float32 on the way
+
+
+@pytest.mark.parametrize(("ndim", "size"), [(1, (7,)), (2, (7, 10)), (3, (3, 7, 10))])
+def test_every_voxel_is_reached_where_the_stride_does_not_divide(ndim, size):
+    torch.manual_seed(0)
+    net = ResidualNet(2, 6, 3, 4, ndim=ndim)
+    y = net(torch.randn(2, 2, *size))
+    assert y.shape == (2, 3, *size)
+    assert (y.abs().amax(dim=(0, 1)) > 0).all()
+
+
+def test_one_stride_spares_the_slice_axis():
+    assert stride_per_axis(4, 3) == (1, 4, 4)
+    assert stride_per_axis((2, 1), 2) == (2, 1)
+    with pytest.raises(OptionError, match="a positive stride for each of 2 axes"):
+        stride_per_axis((1, 2, 2), 2)
+
+
+def test_bad_options():
+    with pytest.raises(OptionError, match="at least 2 channels"):
+        OrthogonalMixing(1)
+    with pytest.raises(OptionError, match="1, 2 or 3 spatial axes, got 4"):
+        ResidualNet(1, 1, 1, ndim=4)

@@ -1,0 +1,119 @@
+"""The machine as a whole."""
+
+import pytest
+import torch
+
+from invrim import IRIM, CartesianMRI, LeastSquares
+from invrim.errors import OptionError, ShapeError
+from invrim.operators import FourierTransform, SamplingMask
+
+SMALL = {"hidden": [4, 5], "strides": [1, 2], "channels": 12}
+
+
+def measurement(coils: int = 1, scale: float = 1.0, size: tuple[int, int] = (10, 13)) -> LeastSquares:
+    torch.manual_seed(3)
+    mask = (torch.rand(2, 1, 1, size[1]) < 0.5).float()
+    maps = torch.randn(2, coils, *size, dtype=torch.cfloat) if coils > 1 else None
+    return LeastSquares(CartesianMRI(mask, maps), scale * torch.randn(2, coils, *size, dtype=torch.cfloat))
+
+
+def model(**options) -> IRIM:
+    torch.manual_seed(4)
+    return IRIM(steps=3, **{**SMALL, **options})
+
+
+@pytest.mark.parametrize("head", ["learned", "eta"])
+@pytest.mark.parametrize("share_weights", [False, True])
+def test_one_set_of_weights_serves_any_number_of_coils(head, share_weights):
+    machine = model(head=head, share_weights=share_weights, multiplicity=2)
+    for coils in (1, 4, 7):
+        assert machine(measurement(coils)).shape == (2, 10, 13)
+
+
+def test_shared_weights_are_one_set():
+    def count(machine: IRIM) -> int:
+        return sum(p.numel() for p in machine.chain.parameters())
+
+    assert count(model()) == 3 * count(model(share_weights=True))
+
+
+def test_units_do_not_matter():
+    machine = model()
+    one, tiny = machine(measurement()), machine(measurement(scale=1e-6))
+    torch.testing.assert_close(tiny * 1e6, one, rtol=1e-3, atol=1e-4)
+
+
+def test_zero_data_reconstruct_to_zeros():
+    assert torch.equal(model()(measurement(scale=0.0)), torch.zeros(2, 10, 13, dtype=torch.cfloat))
+
+
+def test_an_empty_slice_does_not_disturb_its_neighbour():
+    fidelity = measurement()
+    data = fidelity.data.clone()
+    data[0] = 0
+    machine = model()
+    both = machine(LeastSquares(fidelity.operator, data))
+    assert torch.equal(both[0], torch.zeros_like(both[0]))
+    torch.testing.assert_close(both[1], machine(fidelity)[1])
+
+
+def test_backprop_modes_agree():
+    grads = []
+    for mode in ("store", "invert"):
+        machine = model(backprop=mode).double()
+        torch.manual_seed(5)
+        data = torch.randn(2, 1, 10, 13, dtype=torch.cdouble)
+        machine(LeastSquares(CartesianMRI(torch.ones(1, 1, 1, 13).double()), data)).abs().sum().backward()
+        grads.append(torch.cat([p.grad.flatten() for p in machine.parameters()]))
+    torch.testing.assert_close(*grads, rtol=1e-9, atol=1e-9)
+
+
+def test_volumes_and_coilwise_images():
+    volume = LeastSquares(CartesianMRI(torch.ones(1, 1, 1, 1, 9), ndim=3), torch.randn(2, 1, 3, 7, 9, dtype=torch.cfloat))
+    assert model(ndim=3)(volume).shape == (2, 3, 7, 9)
+    operator = SamplingMask((torch.rand(2, 1, 1, 9) < 0.5).float()) @ FourierTransform(2)
+    coilwise = LeastSquares(operator, torch.randn(2, 3, 7, 9, dtype=torch.cfloat))
+    assert model(images=3)(coilwise).shape == (2, 3, 7, 9)
+
+
+def test_metadata_reaches_the_result():
+    machine = model(metadata=2)
+    fidelity = measurement()
+    a = machine(fidelity, metadata=torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    assert not torch.equal(a, machine(fidelity))
+    with pytest.raises(ShapeError, match=r"expected metadata \(2, 2\)"):
+        machine(fidelity, metadata=torch.ones(2, 3))
+
+
+def test_a_small_gain_starts_near_the_zero_filled_image():
+    machine = model(head="eta")
+    machine.scale_blocks(0.0)
+    fidelity = measurement()
+    torch.testing.assert_close(machine(fidelity), fidelity.start())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 3}, "at least 4 channels"),
+        ({"strides": [1]}, "as many strides as hidden widths"),
+        ({"head": "none"}, "head 'learned' or 'eta', got 'none'"),
+        ({"multiplicity": 3, "metadata": 1}, "at least 13 channels"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(OptionError, match=message):
+        model(**options)
+
+
+def test_a_fidelity_without_start_asks_for_one():
+    class OnlyGradient:
+        def value(self, x):
+            return x.abs().square().sum()
+
+        def gradient(self, x):
+            return x
+
+    with pytest.raises(OptionError, match="Pass start="):
+        model()(OnlyGradient())
+    assert model()(OnlyGradient(), torch.randn(2, 8, 8, dtype=torch.cfloat)).shape == (2, 8, 8)

@@ -1,0 +1,66 @@
+"""Weights on disk."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import invrim.models.weights as module
+from invrim import IRIM, load_model
+from invrim.errors import FileError, WeightsError
+from invrim.models import read_header, save_model
+
+
+def machine() -> IRIM:
+    return IRIM(steps=2, hidden=[4], strides=[2], channels=8, head="eta")
+
+
+def test_round_trip(tmp_path):
+    original = machine()
+    path = save_model(original, tmp_path / "w.safetensors", recipe={"seed": 7})
+    loaded = load_model(path)
+    assert loaded.options == original.options
+    assert all(torch.equal(a, b) for a, b in zip(original.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert read_header(path)["recipe"] == {"seed": 7}
+    assert not loaded.training
+
+
+def test_missing_and_damaged(tmp_path):
+    with pytest.raises(FileError, match="expected a weights file or one of"):
+        load_model(tmp_path / "no.safetensors")
+    path = save_model(machine(), tmp_path / "w.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FileError, match="expected a safetensors file"):
+        load_model(path)
+
+
+def test_another_format_version(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"invrim": json.dumps({"invrim_format": 99})})
+    with pytest.raises(WeightsError, match="expected weights of format 1, got format 99"):
+        load_model(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="got no format"):
+        load_model(path)
+
+
+def test_tensors_that_do_not_fit_the_options(tmp_path):
+    header = {"invrim_format": 1, "options": machine().options}
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"invrim": json.dumps(header)})
+    with pytest.raises(WeightsError, match="expected w.safetensors to hold"):
+        load_model(path)
+
+
+def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = save_model(machine(), tmp_path / "w.safetensors", recipe={"seed": 1})
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(FileError, match="no space left on device"):
+        save_model(machine(), path, recipe={"seed": 2})
+    assert read_header(path)["recipe"] == {"seed": 1}
+    assert list(tmp_path.iterdir()) == [path]

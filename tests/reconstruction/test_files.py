@@ -1,0 +1,146 @@
+"""Files in, files out."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from scans import scan, scan_file
+
+from invrim import IRIM
+from invrim.data.formats.fastmri import read_reconstruction, read_target, write_acquisition
+from invrim.errors import DataError, FileError, OptionError, WeightsError
+from invrim.models.baselines import ZeroFilled
+from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return IRIM(steps=2, hidden=[4, 6], strides=[1, 2], channels=8, head="eta").eval()
+
+
+@pytest.mark.parametrize("coils", [1, 5])
+def test_any_coils_and_batches_give_the_same(tmp_path, model, coils):
+    raw = scan_file(tmp_path, coils=coils, acceleration=2)
+    whole, _ = reconstruct_slices(model, raw, Job(out=tmp_path, batch=3))
+    by_two, maximum = reconstruct_slices(model, raw, Job(out=tmp_path, batch=2))
+    assert whole.shape == (3, 48, 40)
+    torch.testing.assert_close(whole, by_two)
+    assert maximum == float(by_two.max())
+
+
+def test_full_sampling_returns_the_truth(tmp_path):
+    raw = scan_file(tmp_path, coils=4)
+    images, _ = reconstruct_slices(ZeroFilled(), raw, Job(out=tmp_path))
+    assert (images - read_target(raw)).norm() / read_target(raw).norm() < 0.1  # noise, and maps from the data
+
+
+def test_results_on_disk(tmp_path, model):
+    raw = scan_file(tmp_path / "in", acceleration=2)
+    job = Job(out=tmp_path / "out", also=("nifti", "png", "zero-filled"))
+    out = reconstruct_file(model, raw, job)
+    assert read_reconstruction(out).shape == (3, 48, 40)
+    names = sorted(str(p.relative_to(job.out)) for p in job.out.rglob("*") if p.is_file())
+    assert names == ["a.h5", "a.nii.gz", "a.png", "zero-filled/a.h5"]
+
+
+def test_slices_of_zeros_come_out_as_zeros(tmp_path, model):
+    acquisition = scan(acceleration=2)
+    acquisition.kspace[1] = 0
+    write_acquisition(tmp_path / "a.h5", acquisition)
+    images, _ = reconstruct_slices(model, tmp_path / "a.h5", Job(out=tmp_path))
+    assert torch.equal(images[1], torch.zeros(48, 40))
+    assert images[0].abs().sum() > 0
+
+
+def test_retrospective_undersampling_is_seeded_by_the_name(tmp_path):
+    raw = scan_file(tmp_path)
+    job = Job(out=tmp_path, acceleration=4)
+    once, again = (reconstruct_slices(ZeroFilled(), raw, job)[0] for _ in range(2))
+    assert torch.equal(once, again)
+    assert not torch.allclose(once, reconstruct_slices(ZeroFilled(), raw, Job(out=tmp_path))[0])
+    with pytest.raises(OptionError, match="fully sampled file to undersample, got one with a mask"):
+        reconstruct_slices(ZeroFilled(), scan_file(tmp_path, "b.h5", acceleration=2), job)
+
+
+def test_wrong_coils_for_the_weights(tmp_path):
+    coilwise = IRIM(steps=1, hidden=[4], strides=[1], channels=16, images=4, head="eta")
+    with pytest.raises(WeightsError, match="expected 4 coils, for which these weights were trained, got 5"):
+        reconstruct_slices(coilwise, scan_file(tmp_path, coils=5), Job(out=tmp_path))
+    assert reconstruct_slices(coilwise, scan_file(tmp_path, coils=4), Job(out=tmp_path))[0].shape == (3, 48, 40)
+
+
+def test_complex128_is_read_as_complex64(tmp_path, model):
+    raw = scan_file(tmp_path, acceleration=2)
+    expected, _ = reconstruct_slices(model, raw, Job(out=tmp_path))
+    with h5py.File(raw, "r+") as file:
+        kspace = file["kspace"][()]
+        del file["kspace"]
+        file["kspace"] = kspace.astype(np.complex128)
+    assert torch.equal(reconstruct_slices(model, raw, Job(out=tmp_path))[0], expected)
+
+
+def damage_truncate(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def damage_text(path):
+    path.write_text("not HDF5")
+
+
+def damage_remove(path):
+    path.unlink()
+
+
+def edit(change):
+    def damage(path):
+        with h5py.File(path, "r+") as file:
+            change(file)
+
+    return damage
+
+
+def without_kspace(file):
+    del file["kspace"]
+
+
+def with_nan(file):
+    file["kspace"][1, 3, 3] = np.nan
+
+
+def with_short_mask(file):
+    del file["mask"]
+    file["mask"] = np.ones(7, dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (damage_remove, FileError, "expected an HDF5 file, got nothing"),
+        (damage_text, FileError, "expected an HDF5 file, got other content"),
+        (damage_truncate, FileError, "expected a complete HDF5 file"),
+        (edit(without_kspace), FileError, "kspace"),
+        (edit(with_nan), DataError, "NaN"),
+        (edit(with_short_mask), DataError, "mask"),
+    ],
+    ids=["missing", "text", "truncated", "no kspace", "nan", "short mask"],
+)
+def test_bad_files_are_one_line_and_leave_nothing(tmp_path, model, damage, error, message):
+    raw = scan_file(tmp_path / "in", acceleration=2)
+    damage(raw)
+    with pytest.raises(error, match=message) as caught:
+        reconstruct_file(model, raw, Job(out=tmp_path / "out"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_full_disk_leaves_nothing(tmp_path, model, monkeypatch):
+    raw = scan_file(tmp_path / "in", acceleration=2)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(h5py.Group, "__setitem__", full)
+    with pytest.raises(FileError, match="no space left on device"):
+        reconstruct_file(model, raw, Job(out=tmp_path / "out"))
+    assert not list((tmp_path / "out").iterdir())
