@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from invrim.data.formats.fastmri import read_target
 from invrim.data.masks import random_columns, seed_of
 from invrim.evaluation import Evaluation, evaluate_volume
 from invrim.metrics import nmse, psnr, ssim
-from invrim.models.baselines import CompressedSensing, ZeroFilled
+from invrim.models.baselines import available_baselines
 from invrim.operators import ifft_centred
 from invrim.reconstruction import Job, fidelity_of, reconstruct_slices, undersampled
 from invrim.reconstruction.prepare import CENTRE_SHARE
@@ -63,10 +62,8 @@ def main() -> None:
 
 def methods_with(weights: str) -> dict[str, nn.Module]:
     """Name -> model, worst expected first; compressed sensing only where bartorch is installed."""
-    methods: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
-    if find_spec("bartorch") is not None:
-        methods["compressed sensing"] = CompressedSensing()
-    else:
+    methods = available_baselines()
+    if "compressed sensing" not in methods:
         print("no compressed sensing: pip install invrim[bart]", file=sys.stderr)
     return {**methods, "i-RIM": load_model(weights)}
 

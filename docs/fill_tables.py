@@ -3,8 +3,7 @@
     python docs/fill_tables.py            # rewrite README.md
     python docs/fill_tables.py --check    # exit 1 if it is not up to date
 
-Reads ``benchmarks/results/quality.json``, ``{"protocol": NAME, "rows": [{COLUMN: VALUE, ...}, ...]}``, and
-``depth.json``, ``{"rows": [{"mode":, "blocks":, "peak_bytes":, "seconds":}, ...]}``. Other fields are left to others.
+Reads what `benchmarks/quality.py` and `benchmarks/depth.py` wrote to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -19,33 +18,38 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
-Rows = list[dict[str, Any]]
-
-FORMATS = {"nmse": ".4f", "psnr": ".2f", "ssim": ".4f", "seconds": ".2f", "acceleration": "g"}
-"""How a column is printed; others as they are."""
-HEADINGS = {"nmse": "NMSE", "psnr": "PSNR (dB)", "ssim": "SSIM", "seconds": "seconds"}
+SCANS = {
+    "test": "unseen subject, simulated, one coil",
+    "brain_cart_13ch_vfa": "real scan, 13 coils",
+}
+"""Folder or file that was scored -> what the reader calls it."""
 
 
 def quality_table(result: dict[str, Any]) -> str:
-    """One line a row of the file, its columns in their order; the protocol's name below."""
-    rows: Rows = result["rows"]
-    columns = list(rows[0])
-    head = [HEADINGS.get(name, name) for name in columns]
-    body = [[_cell(name, row.get(name)) for name in columns] for row in rows]
-    return f"{_table(head, body)}\n\nProtocol: `{result['protocol']}`."
+    """One line a scan, acceleration and method."""
+    head = ["scan", "acceleration", "method", "NMSE", "PSNR (dB)", "SSIM"]
+    body = []
+    for label, methods in result["results"].items():
+        scan, _, acceleration = label.rpartition(" ")
+        for method, scores in methods.items():
+            mean = scores["per_volume"]["mean"]
+            figures = [f"{mean['nmse']:.4f}", f"{mean['psnr']:.2f}", f"{mean['ssim']:.3f}"]
+            body.append([SCANS.get(scan, scan), acceleration, method, *figures])
+    return f"{_table(head, body)}\n\nProtocol `{result['setting']['protocol']}`; {_origin(result)}."
 
 
 def depth_table(result: dict[str, Any]) -> str:
     """Peak memory of a training step, one line a mode, one column a depth."""
-    rows: Rows = result["rows"]
-    depths = sorted({row["blocks"] for row in rows})
-    peaks = {(row["mode"], row["blocks"]): row["peak_bytes"] for row in rows}
-    head = ["peak memory of a training step", *(f"{depth:,} blocks" for depth in depths)]
-    body = [
-        [f"`{mode}`", *(_megabytes(peaks.get((mode, depth))) for depth in depths)]
-        for mode in dict.fromkeys(row["mode"] for row in rows)
-    ]
-    return _table(head, body)
+    measured = result["results"]
+    head = ["peak memory of a training step", *(f"{depth:,} blocks" for depth in measured["depths"])]
+    body = [[f"`{mode}`", *map(_megabytes, peaks)] for mode, peaks in measured["peak_bytes"].items()]
+    state = _megabytes(measured["state_bytes"])
+    return f"{_table(head, body)}\n\nState of {state}, each number from a fresh process; {_origin(result)}."
+
+
+def _origin(result: dict[str, Any]) -> str:
+    provenance = result["provenance"]
+    return f"measured {provenance['date'][:10]} on {provenance['processor']}, torch {provenance['torch']}"
 
 
 REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -71,13 +75,7 @@ def _not_measured(file: str) -> str:
     return f"*Not measured yet: `make bench` writes `benchmarks/results/{file}`.*"
 
 
-def _cell(name: str, value: Any) -> str:
-    return "n/a" if value is None else format(value, FORMATS.get(name, ""))
-
-
-def _megabytes(count: float | None) -> str:
-    if count is None:
-        return "n/a"
+def _megabytes(count: float) -> str:
     return f"{count / 1e6:.3g} MB" if count < 1e9 else f"{count / 1e9:.3g} GB"
 
 

@@ -57,12 +57,15 @@ def test_tables_are_the_measured_ones(tables):
 
 
 def test_the_law_rejects_a_number_typed_by_hand(tables, tmp_path):
-    quality = {"protocol": "fastmri", "rows": [{"method": "i-RIM", "acceleration": 4, "ssim": 0.9, "psnr": 33.456}]}
-    depth = {"rows": [{"mode": "invert", "blocks": n, "peak_bytes": 2.5e6, "seconds": 1.0} for n in (8, 1000)]}
+    origin = {"provenance": {"date": "2026-01-02 03:04 UTC", "processor": "a CPU", "torch": "2.13.0"}}
+    scores = {"per_volume": {"mean": {"nmse": 0.01, "psnr": 33.456, "ssim": 0.9}}}
+    quality = {**origin, "setting": {"protocol": "fastmri"}, "results": {"test 4x": {"i-RIM": scores}}}
+    measured = {"depths": [8, 1000], "peak_bytes": {"invert": [2.5e6, 2.5e6]}, "state_bytes": 1e6}
+    depth = {**origin, "results": measured}
     for name, content in {"quality": quality, "depth": depth}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     text = tables.filled(README, tmp_path)
-    assert "| i-RIM | 4 | 0.9000 | 33.46 |" in text
+    assert "| unseen subject, simulated, one coil | 4x | i-RIM | 0.0100 | 33.46 | 0.900 |" in text
     assert "| `invert` | 2.5 MB | 2.5 MB |" in text
     assert tables.filled(text.replace("33.46", "34.46"), tmp_path) == text
 

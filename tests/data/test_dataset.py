@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import os
 import pickle
 from pathlib import Path
 
@@ -200,7 +199,7 @@ def test_a_pickled_copy_reads_the_same(tmp_path):
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")

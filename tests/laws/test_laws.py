@@ -77,6 +77,11 @@ def test_full_two_dimensional_mask_is_adjoint():
     assert_adjoint(operator, torch.randn(2, 7, 10, dtype=torch.cdouble), torch.randn(2, 1, 7, 10, dtype=torch.cdouble))
 
 
+def test_full_sampling_needs_no_transform():
+    operator = CartesianMRI(torch.ones(1, 1, 1, 1).double())
+    assert_adjoint(operator, torch.randn(2, 7, 10, dtype=torch.cdouble), torch.randn(2, 1, 7, 10, dtype=torch.cdouble))
+
+
 def test_composition_is_adjoint():
     operator = SamplingMask(random_mask((2, 1, 1, 10))) @ FourierTransform(2)
     x, y = (torch.randn(2, 5, 7, 10, dtype=torch.cdouble) for _ in range(2))

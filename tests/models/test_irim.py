@@ -69,7 +69,9 @@ def test_backprop_modes_agree():
 
 
 def test_volumes_and_coilwise_images():
-    volume = LeastSquares(CartesianMRI(torch.ones(1, 1, 1, 1, 9), ndim=3), torch.randn(2, 1, 3, 7, 9, dtype=torch.cfloat))
+    volume = LeastSquares(
+        CartesianMRI(torch.ones(1, 1, 1, 1, 9), ndim=3), torch.randn(2, 1, 3, 7, 9, dtype=torch.cfloat)
+    )
     assert model(ndim=3)(volume).shape == (2, 3, 7, 9)
     operator = SamplingMask((torch.rand(2, 1, 1, 9) < 0.5).float()) @ FourierTransform(2)
     coilwise = LeastSquares(operator, torch.randn(2, 3, 7, 9, dtype=torch.cfloat))

@@ -21,7 +21,9 @@ def test_round_trip(tmp_path):
     path = save_model(original, tmp_path / "w.safetensors", recipe={"seed": 7})
     loaded = load_model(path)
     assert loaded.options == original.options
-    assert all(torch.equal(a, b) for a, b in zip(original.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(original.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     assert read_header(path)["recipe"] == {"seed": 7}
     assert not loaded.training
 
@@ -49,7 +51,7 @@ def test_tensors_that_do_not_fit_the_options(tmp_path):
     header = {"invrim_format": 1, "options": machine().options}
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.zeros(1)}, path, metadata={"invrim": json.dumps(header)})
-    with pytest.raises(WeightsError, match="expected w.safetensors to hold"):
+    with pytest.raises(WeightsError, match=r"expected w\.safetensors to hold"):
         load_model(path)
 
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from shared_data import shared
 
 from invrim import IRIM, CartesianMRI, LeastSquares
 from invrim.operators import FourierTransform, LinearOperator, Rescaled, SamplingMask, fft_centred
+from shared_data import shared
 
 RTOL = 1e-5
 """What float32 allows after some ten blocks."""

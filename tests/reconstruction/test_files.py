@@ -4,13 +4,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from scans import scan, scan_file
 
 from invrim import IRIM
 from invrim.data.formats.fastmri import read_reconstruction, read_target, write_acquisition
 from invrim.errors import DataError, FileError, OptionError, WeightsError
 from invrim.models.baselines import ZeroFilled
 from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices
+from scans import scan, scan_file
 
 
 @pytest.fixture

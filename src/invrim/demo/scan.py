@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from invrim.data.formats.fastmri import read_header, read_target
-from invrim.errors import MissingExtraError
 from invrim.evaluation import Evaluation, evaluate_volume
 from invrim.models import load_model
-from invrim.models.baselines import CompressedSensing, ZeroFilled
+from invrim.models.baselines import available_baselines
 from invrim.reconstruction import Job, reconstruct_slices, sampling_mask
 from invrim.report import Case, TableRow
 
@@ -25,12 +24,7 @@ Say = Callable[[str], None]
 
 def methods(weights: str) -> dict[str, nn.Module]:
     """Solvers by name, the reference first; compressed sensing only where bartorch is installed."""
-    solvers: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
-    try:
-        solvers[COMPRESSED] = CompressedSensing()
-    except MissingExtraError:
-        pass
-    return {**solvers, LEARNED: load_model(weights)}
+    return {**available_baselines(), LEARNED: load_model(weights)}
 
 
 def compare(

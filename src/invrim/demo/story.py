@@ -97,7 +97,11 @@ def _compare_all(
     for title, path in files.items():
         for acceleration in ACCELERATIONS:
             case, new = compare(
-                path, title, acceleration, solvers, lambda text: bar.update(task, description=text)  # type: ignore[arg-type]
+                path,
+                title,
+                acceleration,
+                solvers,
+                lambda text: bar.update(task, description=text),  # type: ignore[arg-type]
             )
             if out is not None and not cases:
                 bar.console.print(f"first picture: {first_picture(case, out / 'first_picture.png')}")
@@ -128,8 +132,8 @@ def _train(console: Console, out: Path, minutes: float, seed: int) -> TrainingCu
 
 def _notes(subject: Fetched) -> list[str]:
     return [
-        f"Test subject: {subject.notice} The scan is simulated from its magnitude image: smooth phase, complex noise at "
-        "an SNR of 30, random columns in phase-encoding direction.",
+        f"Test subject: {subject.notice} The scan is simulated from its magnitude image: smooth phase, complex noise "
+        "at an SNR of 30, random columns in phase-encoding direction.",
         f"The weights of {LEARNED} are the ones that ship; they never saw this subject. The small network under "
         "Training is another one, trained here for a few minutes to show that it learns.",
     ]

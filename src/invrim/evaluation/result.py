@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from invrim.files import atomic_write
 from invrim.errors import FileError
+from invrim.files import atomic_write
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +105,14 @@ class CompressedSensing(nn.Module):
             return apps.pics(data, maps, regularizers=term, pattern=mask, **options)
 
         return solve
+
+
+def available_baselines() -> dict[str, nn.Module]:
+    """Name the baselines that run on this machine, worst expected first: without bartorch only one."""
+    found: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
+    if find_spec("bartorch") is not None:
+        found["compressed sensing"] = CompressedSensing()
+    return found
 
 
 def _solve_slice(solve: Solver, data: Tensor, maps: Tensor, mask: Tensor) -> Tensor:

@@ -102,6 +102,8 @@ class CartesianMRI(LinearOperator):
         """
         mask = self.sampling.mask
         axes = [axis for axis in range(-self.ndim, 0) if mask.shape[axis] > 1]
+        if not axes:
+            return self.coils.adjoint(mask**2 * self.coils(x))
         mask = torch.fft.ifftshift(mask**2, dim=axes)
         k = torch.fft.fftn(self.coils(x), dim=axes, norm="ortho")
         return self.coils.adjoint(torch.fft.ifftn(mask * k, dim=axes, norm="ortho"))

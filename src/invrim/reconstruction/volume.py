@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from invrim.data.formats.fastmri import read_acquisition, read_header, write_reconstruction
 from invrim.data.formats.header import Header
-from invrim.data.formats.pictures import write_picture
 from invrim.data.formats.nifti import write_volume
+from invrim.data.formats.pictures import write_picture
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder
 from invrim.models import IRIM
@@ -38,7 +38,9 @@ class Job:
 
     def __post_init__(self) -> None:
         if unknown := set(self.also) - set(ALSO):
-            raise OptionError(f"expected --also of {', '.join(ALSO)}, got {', '.join(sorted(unknown))}. Choose of these.")
+            raise OptionError(
+                f"expected --also of {', '.join(ALSO)}, got {', '.join(sorted(unknown))}. Choose of these."
+            )
         if self.batch < 1:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
 
@@ -116,4 +118,3 @@ def _crop_centre(images: Tensor, size: tuple[int, int]) -> Tensor:
     for axis, n in zip((-2, -1), size, strict=True):
         images = images.narrow(axis, (images.shape[axis] - n) // 2, n)
     return images
-

@@ -37,6 +37,7 @@ def inspection_figure(inspection: Inspection) -> Figure:
         axes.set_axis_off()
     matrix = " x ".join(map(str, inspection.matrix))
     figure.suptitle(
-        f"{inspection.name}: {matrix}, {inspection.coils} coils, acceleration {inspection.acceleration:.1f}", fontsize=12
+        f"{inspection.name}: {matrix}, {inspection.coils} coils, acceleration {inspection.acceleration:.1f}",
+        fontsize=12,
     )
     return figure

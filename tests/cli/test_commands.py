@@ -1,0 +1,112 @@
+"""The command line as a newcomer meets it."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from invrim.cli.main import COMMANDS, main
+from invrim.cli.train import read_recipe
+from scans import scan_file
+
+RECIPE = """
+data: {train: IN, validation: IN}
+model: {steps: 2, hidden: [4], strides: [2], channels: 8, head: eta}
+optimisation: {updates: 2, loss: ssim+l1}
+out: OUT
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text: str = RECIPE) -> str:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text.replace("IN", str(tmp_path / "in")).replace("OUT", str(tmp_path / "out")))
+        return str(path)
+
+    return write
+
+
+def failure(capsys, *argv: object) -> str:
+    """Run a command that must fail, and return its one line."""
+    assert main([str(a) for a in argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("invrim: ")
+    assert captured.err.count("\n") == 1, "an error is one line"
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in COMMANDS)
+
+
+def test_help_is_instant():
+    """Half a second is the bar; start-up of Python itself is most of what it takes."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "invrim.cli.main", "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"train"}))
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: invrim {name}" in capsys.readouterr().out
+
+
+def test_unknown_command(capsys):
+    assert "expected a command of demo, inspect" in failure(capsys, "reconstrukt")
+
+
+def test_recipe_from_file_and_flags(recipe):
+    found = read_recipe(["--config", recipe(), "--optimisation.updates", "7"])
+    assert (found.optimisation.updates, found.model.hidden, found.seed) == (7, (4,), 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("updates:", "updatess:"), "got 'optimisation.updatess'. Did you mean 'optimisation.updates'?"),
+        (("out:", "outt:"), "Did you mean 'out'?"),
+        (("updates: 2", "updates: many"), "optimisation.updates"),
+        (("loss: ssim+l1", "loss: l3"), "optimisation.loss"),
+    ],
+)
+def test_bad_recipes(recipe, capsys, change, message):
+    assert message in failure(capsys, "train", "--config", recipe(RECIPE.replace(*change)))
+
+
+def test_missing_recipe_and_unknown_flag(recipe, capsys):
+    assert "File does not exist" in failure(capsys, "train", "--config", "no.yaml")
+    message = failure(capsys, "train", "--config", recipe(), "--optimisation.update", "3")
+    assert "Did you mean 'optimisation.updates'?" in message
+
+
+def test_empty_training_folder(recipe, capsys):
+    assert "expected a folder with .h5 files" in failure(capsys, "train", "--config", recipe())
+
+
+def test_bad_input_of_reconstruct(tmp_path, capsys):
+    raw = scan_file(tmp_path, acceleration=2)
+    out = tmp_path / "out"
+    assert "expected a weights file" in failure(capsys, "reconstruct", raw, "--out", out, "--weights", "nope")
+    assert not out.exists()
+
+
+def test_inspect_says_what_is_in_a_file(tmp_path, capsys):
+    raw = scan_file(tmp_path, coils=3, acceleration=2)
+    picture = tmp_path / "p.png"
+    assert main(["inspect", str(raw), "--picture", str(picture)]) == 0
+    text = capsys.readouterr().out
+    assert "coils        3" in text
+    assert "matrix       48 x 40" in text
+    assert picture.stat().st_size > 10_000
+    assert "expected an HDF5 file" in failure(capsys, "inspect", tmp_path / "no.h5")
