@@ -11,24 +11,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from envelope import write_results
 from invrim import load_model
-from invrim.data.acquisition import Acquisition
 from invrim.data.formats.fastmri import read_target
-from invrim.data.masks import random_columns, seed_of
 from invrim.evaluation import Evaluation, evaluate_volume
 from invrim.metrics import nmse, psnr, ssim
 from invrim.models.baselines import available_baselines
-from invrim.operators import ifft_centred
-from invrim.reconstruction import Job, fidelity_of, reconstruct_slices, undersampled
-from invrim.reconstruction.prepare import CENTRE_SHARE
+from invrim.reconstruction import Job, reconstruct_slices
 
 QUESTION = "How good are reconstructions of subjects never seen, and of a real scan, against the baselines?"
 ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "runs" / "brain-data"
+"""As `recipes/brain_data.py` makes it."""
 PROTOCOL = "fastmri"
 Scores = dict[str, Any]
 
@@ -36,8 +32,7 @@ Scores = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="brain")
-    parser.add_argument("--folders", type=Path, nargs="*", default=[ROOT / "runs" / "brain-data" / "test"])
-    parser.add_argument("--scan", type=Path, default=ROOT.parent / "shared/data/mr_raw/brain_cart_13ch_vfa.npz")
+    parser.add_argument("--folders", type=Path, nargs="*", default=[DATA / "test", DATA / "real"])
     parser.add_argument("--accelerations", type=float, nargs="+", default=[4, 8])
     parser.add_argument("--name", default="quality", help="of the results file")
     options = parser.parse_args()
@@ -49,13 +44,8 @@ def main() -> None:
             label = f"{folder.name} {acceleration:g}x"
             results[label] = {name: score_folder(model, folder, acceleration) for name, model in methods.items()}
             print(_table(label, results[label]), flush=True)
-        if options.scan.is_file():
-            label = f"{options.scan.stem} {acceleration:g}x"
-            results[label] = {name: score_scan(model, options.scan, acceleration) for name, model in methods.items()}
-            print(_table(label, results[label]), flush=True)
     setting = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     setting["folders"] = [folder.name for folder in options.folders]
-    setting["scan"] = options.scan.name
     setting["protocol"] = PROTOCOL
     print(write_results(options.name, QUESTION, setting, results))
 
@@ -76,18 +66,6 @@ def score_folder(model: nn.Module, folder: Path, acceleration: float) -> Scores:
     for path in sorted(folder.glob("*.h5")):
         volumes[path.name] = (reconstruct_slices(model, path, job)[0], read_target(path))
     return _scores(volumes, time.perf_counter() - start)
-
-
-@torch.no_grad()
-def score_scan(model: nn.Module, path: Path, acceleration: float) -> Scores:
-    """Score a real fully sampled multi-coil scan against the root sum of squares of its coil images."""
-    with np.load(path) as arrays:
-        kspace = torch.from_numpy(arrays["kspace"])
-    target = torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
-    mask = random_columns(kspace.shape[-1], [acceleration], [CENTRE_SHARE / acceleration], seed_of(path.name))
-    start = time.perf_counter()
-    image = model(fidelity_of(undersampled(Acquisition(name=path.name, kspace=kspace), mask))).abs()
-    return _scores({path.name: (image, target)}, time.perf_counter() - start)
 
 
 def _scores(volumes: dict[str, tuple[Tensor, Tensor]], seconds: float) -> Scores:

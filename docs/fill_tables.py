@@ -20,9 +20,9 @@ README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 SCANS = {
     "test": "unseen subject, simulated, one coil",
-    "brain_cart_13ch_vfa": "real scan, 13 coils",
+    "real": "real scan, 13 coils",
 }
-"""Folder or file that was scored -> what the reader calls it."""
+"""Folder that was scored -> what the reader calls it."""
 
 
 def quality_table(result: dict[str, Any]) -> str:

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from invrim.data.acquisition import Acquisition
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import read_volume, slices
 from invrim.data.samples import fetch
 from invrim.data.simulation import SliceChoice, simulate_volume
+from invrim.operators import ifft_centred
 
 TRAINING = {
     "pydra": "pydra_T1w",
@@ -100,12 +102,30 @@ def put_training(volumes: dict[str, Path], held_out: str, out: Path) -> None:
             put(stack[1::6], out / "train" / f"{key}_{plane}_8.h5", 8, rng.uniform(*NOISE))
 
 
+def put_real(scan: Path, out: Path) -> None:
+    """Write a real fully sampled multi-coil scan, with the root sum of squares of its coil images as target."""
+    with np.load(scan) as arrays:
+        kspace = torch.from_numpy(arrays["kspace"])
+    target = torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{scan.stem}.h5"
+    facts = {"acquisition": "real", "max": float(target.max())}
+    write_acquisition(path, Acquisition(name=path.name, kspace=kspace, target=target, attributes=facts))
+    print(f"{out.name}/{path.name} {tuple(kspace.shape)}", flush=True)
+
+
 def main() -> None:
-    """Parse the command line and make the three folders."""
+    """Parse the command line and make the folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, default=Path("../shared/data/mr_images"), help="folder of the volumes")
-    parser.add_argument("--out", type=Path, default=Path("runs/brain-data"), help="gets train/, val/ and test/")
+    parser.add_argument("--out", type=Path, default=Path("runs/brain-data"), help="gets train/, val/, test/ and real/")
+    parser.add_argument("--only-real", action="store_true", help="only write the real scan")
     options = parser.parse_args()
+    scan = options.images.parent / "mr_raw" / "brain_cart_13ch_vfa.npz"
+    if scan.is_file():
+        put_real(scan, options.out / "real")
+    if options.only_real:
+        return
     torch.set_num_threads(1)  # sums in another order would change last bits
     volumes = find_volumes(options.images)
     for folder in ("train", "val", "test"):

@@ -38,7 +38,8 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
         return torch.ones(columns, dtype=torch.bool) if header.mask is None else header.mask
     if header.mask is not None:
         raise OptionError(
-            f"{header.name}: expected a fully sampled file to undersample, got one with a mask. Leave the acceleration out."
+            f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
+            f"Leave the acceleration out."
         )
     mask = random_columns(columns, [acceleration], [CENTRE_SHARE / acceleration], seed_of(header.name))
     if header.padding is not None:  # lines that the scanner filled with zeros were never measured

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +36,7 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
     FileError, DataError
         If the data cannot be used.
     """
+    _quieten()
     seed_everything(recipe.seed, workers=True, verbose=False)
     training, validation = loaders(recipe)
     task = ReconstructionTask(build_model(recipe), recipe.optimisation)
@@ -47,6 +50,7 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
         num_nodes=recipe.nodes,
         precision=recipe.precision,
         max_steps=recipe.optimisation.updates,
+        max_epochs=math.ceil(recipe.optimisation.updates / len(training)),
         max_time=_duration(recipe.optimisation.minutes),
         val_check_interval=min(recipe.validate_every, recipe.optimisation.updates),
         check_val_every_n_epoch=None,
@@ -59,8 +63,8 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
     )
     last = recipe.out / "checkpoints" / "last.ckpt"
     with warnings.catch_warnings():
-        # Lightning advises more loader workers than a small machine has cores.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
         trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
         (final,) = trainer.validate(task, validation, verbose=False)
     return _export(task.model, best, final, recipe, trainer)
@@ -118,6 +122,12 @@ def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, t
         "torch": torch.__version__,
     }
     return save_model(model, recipe.out / WEIGHTS, recipe=provenance)
+
+
+def _quieten() -> None:
+    """Keep Lightning's remarks on devices and its other products off the terminal; warnings still come."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _duration(minutes: float | None) -> timedelta | None:
