@@ -60,7 +60,7 @@ def recipe(tmp_path):
             optimisation=Optimisation(
                 updates=updates, learning_rate=3e-3, schedule="constant", loss="ssim+l1", clip=1.0
             ),
-            out=tmp_path / name, validate_every=10, **options,
+            out=tmp_path / name, validate_every=50, **options,
         )  # fmt: skip
 
     return make
@@ -79,19 +79,19 @@ pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 
 
 def validation(folder) -> list[float]:
-    with (folder / "logs" / "metrics.csv").open() as file:
+    with (folder / "logs" / "run-0" / "metrics.csv").open() as file:
         return [float(row["validation/ssim"]) for row in csv.DictReader(file) if row.get("validation/ssim")]
 
 
 def test_a_run_learns_and_its_weights_stand_alone(recipe):
-    weights = train(recipe(40))
+    weights = train(recipe(150))
     scores = validation(weights.parent)
     assert max(scores) > scores[0]
     header = read_header(weights)["recipe"]
-    assert header["recipe"]["optimisation"]["updates"] == 40
+    assert header["recipe"]["optimisation"]["updates"] == 150
     assert header["validation"]["best_ssim"] == pytest.approx(max(scores), abs=1e-5)
     assert load_model(weights).options["hidden"] == [6, 8]
-    assert list((weights.parent / "logs").glob("events*")), "a TensorBoard log"
+    assert list((weights.parent / "logs" / "run-0").glob("events*")), "a TensorBoard log"
 
 
 def test_a_run_goes_on_where_it_stopped(recipe):
@@ -101,6 +101,7 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     train(recipe(40))
     second = torch.load(recipe(40).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert (first, second) == (20, 40)
+    assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
 
 
 def test_contradicting_recipe(recipe):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN_KEY = re.compile(
     r"Key '([\w.]+)' is not expected|[Uu]nrecognized arguments: -*([\w.]+)"
-    r"|Group '([\w.]+)' does not accept option '([\w.]+)'|does not accept option '([\w.]+)'"
+    r"|Group '([\w.]+)' does not accept option '([\w.]+)'|Option '([\w.]+)' is not accepted"
 )
 """The ways in which jsonargparse says that there is no such key."""
 
@@ -34,7 +34,10 @@ def read_recipe(argv: Sequence[str]) -> Recipe:
     from invrim.training import Recipe
 
     parser = ArgumentParser(
-        prog="invrim train", description="Train an i-RIM. A run is one recipe file.", exit_on_error=False
+        prog="invrim train",
+        description="Train an i-RIM. A run is one recipe file.",
+        exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", help="recipe file (YAML)")
     parser.add_class_arguments(Recipe, as_group=False)

@@ -35,7 +35,7 @@ def learn(volume: Path, out: Path, minutes: float, seed: int) -> TrainingCurve:
         out=out, seed=seed, validate_every=60, precision="bf16-mixed",
     )  # fmt: skip
     train(recipe)
-    return read_curve(out / "logs" / "metrics.csv")
+    return read_curve(out / "logs" / "run-0" / "metrics.csv")
 
 
 def read_curve(metrics: Path) -> TrainingCurve:

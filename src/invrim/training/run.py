@@ -27,7 +27,7 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
     """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint. Logs are in CSV and TensorBoard form below ``recipe.out / "logs"``.
+    checkpoint. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
         check_val_every_n_epoch=None,
         gradient_clip_val=recipe.optimisation.clip,
         use_distributed_sampler=False,
-        log_every_n_steps=10,
-        logger=[CSVLogger(recipe.out, "logs", ""), TensorBoardLogger(recipe.out, "logs", "")],
+        log_every_n_steps=min(10, len(training)),
+        logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
         callbacks=[best, LearningRateMonitor("step"), RichProgressBar(), *extra_callbacks],
         enable_model_summary=False,
     )
@@ -65,6 +65,7 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
         trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
         (final,) = trainer.validate(task, validation, verbose=False)
     return _export(task.model, best, final, recipe, trainer)
@@ -122,6 +123,11 @@ def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, t
         "torch": torch.__version__,
     }
     return save_model(model, recipe.out / WEIGHTS, recipe=provenance)
+
+
+def _next_log(out: Path) -> str:
+    """Name the folder of this run's logs; those of earlier runs stay."""
+    return f"run-{len(list((out / 'logs').glob('run-*')))}"
 
 
 def _quieten() -> None:
