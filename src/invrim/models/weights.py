@@ -44,6 +44,7 @@ def save_model(model: IRIM, path: Path, *, recipe: dict[str, Any] | None = None)
             save_file(tensors, temporary, metadata={"invrim": json.dumps(header)})
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
+        temporary.chmod(0o644)  # safetensors would keep the file to its owner
     return path
 
 
