@@ -12,6 +12,9 @@ from shared_data import shared
 
 RTOL = 1e-5
 """What float32 allows after some ten blocks."""
+RTOL_REFLECTIONS = 5e-4
+"""For gradients of the reflections. The authors multiply reflections in float32: our own gradients, in float32 and in
+float64 alike, differ from theirs by 1.8e-4 in these tensors and by 4e-6 in all others."""
 
 _LAYERS = {"l1": "down", "l2": "middle", "l3": "up"}
 _NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
@@ -79,7 +82,8 @@ def test_output_and_gradients(file):
     assert len(keys) == len(named)
     for key in keys:
         grad = named[our_name(key.removeprefix("grad/"), blocks)].grad
-        assert relative(grad, torch.from_numpy(fixture[key]).reshape(grad.shape)) < 10 * RTOL, key
+        limit = RTOL_REFLECTIONS if "embeddings" in key else RTOL
+        assert relative(grad, torch.from_numpy(fixture[key]).reshape(grad.shape)) < limit, key
 
 
 @pytest.mark.parametrize("file", ["irim_singlecoil", "irim_multicoil_eta_output", "irim_volume"])

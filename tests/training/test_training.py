@@ -11,7 +11,7 @@ from invrim.metrics import ssim
 from invrim.models import read_header
 from invrim.training import Data, Model, Optimisation, Recipe, train
 from invrim.training.losses import reconstruction_loss
-from invrim.training.module import crop_centre, learning_rate_factor
+from invrim.training.module import learning_rate_factor
 from scans import scan_file
 
 
@@ -37,11 +37,6 @@ def test_schedules():
     cosine = learning_rate_factor(Optimisation(updates=110, warmup=10, schedule="cosine"))
     assert [cosine(n) for n in (0, 9, 10, 60, 110)] == pytest.approx([0.1, 1, 1, 0.5, 0])
     assert learning_rate_factor(Optimisation(updates=5, schedule="constant"))(4) == 1
-
-
-def test_crop_is_central():
-    image = torch.arange(30.0).reshape(1, 5, 6)
-    assert torch.equal(crop_centre(image, (3, 2)), image[:, 1:4, 2:4])
 
 
 @pytest.fixture

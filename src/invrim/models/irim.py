@@ -14,6 +14,7 @@ from invrim.layers.block import ReversibleBlock
 from invrim.layers.data_step import DataStep
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
+from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, Rescaled
 from invrim.typing import Image, State
 
@@ -161,11 +162,7 @@ class IRIM(nn.Module):
 
     def _standard_deviation(self, estimate: Image) -> Tensor:
         """Over real and imaginary parts of the centre, one number per batch entry."""
-        centre = estimate
-        for axis in (-2, -1):
-            n = centre.shape[axis]
-            width = min(n, self.normalisation_crop)
-            centre = centre.narrow(axis, (n - width) // 2, width)
+        centre = crop_centre(estimate, (self.normalisation_crop,) * 2)
         return torch.view_as_real(centre).flatten(1).std(dim=1)
 
 

@@ -1,6 +1,7 @@
 """Floor 2: measurement physics. Knows nothing of learning."""
 
 from invrim.operators.base import Composition, LinearOperator
+from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
@@ -15,6 +16,7 @@ __all__ = [
     "LinearOperator",
     "Rescaled",
     "SamplingMask",
+    "crop_centre",
     "fft_centred",
     "ifft_centred",
 ]

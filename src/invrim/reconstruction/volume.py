@@ -17,6 +17,7 @@ from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder
 from invrim.models import IRIM
 from invrim.models.baselines import ZeroFilled
+from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
 
 ALSO = ("nifti", "png", "zero-filled")
@@ -96,7 +97,7 @@ def reconstruct_slices(
         images = model(fidelity_of(acquisition, coilwise=coilwise)).abs()
         if coilwise:
             images = torch.linalg.vector_norm(images, dim=1)
-        done.append(_crop_centre(images.float(), header.target_size or header.matrix))
+        done.append(crop_centre(images.float(), header.target_size or header.matrix))
         if on_progress is not None:
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
@@ -112,9 +113,3 @@ def _is_coilwise(model: nn.Module, header: Header) -> bool:
             f"Use weights with one image (SENSE), which take any number of coils."
         )
     return images > 1
-
-
-def _crop_centre(images: Tensor, size: tuple[int, int]) -> Tensor:
-    for axis, n in zip((-2, -1), size, strict=True):
-        images = images.narrow(axis, (images.shape[axis] - n) // 2, n)
-    return images

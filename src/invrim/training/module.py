@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invrim.metrics import psnr, ssim
 from invrim.models import IRIM
-from invrim.operators import CartesianMRI, LeastSquares
+from invrim.operators import CartesianMRI, LeastSquares, crop_centre
 from invrim.training.losses import reconstruction_loss
 from invrim.training.recipe import Optimisation
 
@@ -65,13 +65,6 @@ class ReconstructionTask(LightningModule):
                 logger.experiment.add_image(
                     "target, reconstruction, error x5", panels.clamp(0, 1)[None].cpu(), self.global_step
                 )
-
-
-def crop_centre(images: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Crop ``(..., y, x)`` to the central ``size``; scans are larger than their target where they were oversampled."""
-    for axis, n in zip((-2, -1), size, strict=True):
-        images = images.narrow(axis, (images.shape[axis] - n) // 2, n)
-    return images
 
 
 def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:

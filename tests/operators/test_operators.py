@@ -1,0 +1,49 @@
+"""Physics beyond its laws: what it accepts, and what it says when it does not."""
+
+import pytest
+import torch
+
+from invrim import CartesianMRI, LeastSquares
+from invrim.errors import ShapeError
+from invrim.operators import crop_centre
+
+
+def test_crop_is_central_and_leaves_small_axes_whole():
+    image = torch.arange(30.0).reshape(1, 5, 6)
+    assert torch.equal(crop_centre(image, (3, 2)), image[:, 1:4, 2:4])
+    assert torch.equal(crop_centre(image, (3, 9)), image[:, 1:4])
+
+
+def test_one_coil_of_unit_sensitivity_is_a_single_coil():
+    mask = (torch.rand(2, 1, 1, 7) < 0.5).float()
+    x = torch.randn(2, 6, 7, dtype=torch.cfloat)
+    ones = torch.ones(1, 1, 6, 7, dtype=torch.cfloat)
+    assert torch.equal(CartesianMRI(mask)(x), CartesianMRI(mask, ones)(x))
+
+
+def test_bool_masks_are_masks():
+    mask = torch.rand(1, 1, 1, 7) < 0.5
+    x = torch.randn(2, 6, 7, dtype=torch.cfloat)
+    assert torch.equal(CartesianMRI(mask)(x), CartesianMRI(mask.float())(x))
+
+
+@pytest.mark.parametrize(
+    ("mask", "maps", "message"),
+    [
+        ((7,), None, r"expected a mask broadcastable to \(b, 1, 2 k-space axes\), got \(7,\)"),
+        ((1, 1, 1, 7), (3, 6, 7), r"expected complex coil maps \(b, coil, 2 axes\)"),
+        ((1, 1, 1, 7), (1, 3, 6, 8), r"the mask is \(1, 7\) but the coil maps are \(6, 8\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(mask, maps, message):
+    with pytest.raises(ShapeError, match=message):
+        CartesianMRI(torch.ones(mask), None if maps is None else torch.ones(maps, dtype=torch.cfloat))
+
+
+def test_an_image_without_batch_and_data_of_another_size():
+    operator = CartesianMRI(torch.ones(1, 1, 1, 7))
+    with pytest.raises(ShapeError, match="Add the batch axis"):
+        operator(torch.zeros(6, 7, dtype=torch.cfloat))
+    fidelity = LeastSquares(operator, torch.zeros(2, 1, 6, 7, dtype=torch.cfloat))
+    with pytest.raises(ShapeError, match="Check the mask, the coil maps and the batch"):
+        fidelity.value(torch.zeros(3, 6, 7, dtype=torch.cfloat))
