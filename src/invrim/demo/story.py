@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from invrim.data.samples import Fetched, fetch
 from invrim.data.simulation import SliceChoice, simulate_file
@@ -88,7 +88,7 @@ def _bar(console: Console) -> Progress:
 
 
 def _compare_all(
-    files: dict[str, Path], weights: str, bar: Progress, task: int, out: Path | None
+    files: dict[str, Path], weights: str, bar: Progress, task: TaskID, out: Path | None
 ) -> tuple[list[Case], list[TableRow]]:
     """Compare the methods on every file; the first picture and each table appear as soon as they are there."""
     solvers = methods(weights)
@@ -101,7 +101,7 @@ def _compare_all(
                 title,
                 acceleration,
                 solvers,
-                lambda text: bar.update(task, description=text),  # type: ignore[arg-type]
+                lambda text: bar.update(task, description=text),
             )
             if out is not None and not cases:
                 bar.console.print(f"first picture: {first_picture(case, out / 'first_picture.png')}")

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.func import functional_call
 
 from invrim.errors import InvrimError
@@ -150,9 +149,9 @@ def _pull_back_differentiably(record: _Record, tensors: Sequence[Tensor], z_out:
     return pulled, [pulled.gradients.get(view) for view in views]
 
 
-def _take_state(ctx: FunctionCtx, record: _Record) -> Tensor:
+def _take_state(ctx: Any, record: _Record) -> Tensor:
     if record.is_last:
-        (z_out,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        (z_out,) = ctx.saved_tensors
         return z_out
     state, record.tape.state = record.tape.state, None
     if state is None:
