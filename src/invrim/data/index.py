@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from invrim.data.formats.fastmri import Header, read_header, read_target
+from invrim.data.formats.fastmri import read_header, read_target
 from invrim.errors import DataError, FileError
 
 
@@ -56,7 +55,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"Move the file out of the training folder."
         )
     maximum = float(read_target(path).max()) if header.maximum is None else header.maximum
-    encoded = _encoded(header)
+    encoded = header.encoded
     return [
         SliceEntry(
             path=path,
@@ -70,12 +69,3 @@ def _entries(path: Path) -> list[SliceEntry]:
         )
         for index in range(header.slices)
     ]
-
-
-def _encoded(header: Header) -> Tensor | None:
-    columns = header.matrix[1]
-    left, right = header.padding or (0, columns)
-    if left <= 0 and right >= columns:
-        return None
-    line = torch.arange(columns)
-    return (line >= left) & (line < right)

@@ -16,6 +16,8 @@ ACCELERATIONS = (4, 8)
 """Accelerations of the fastMRI challenge, drawn with equal probability."""
 CENTER_FRACTIONS = (0.08, 0.04)
 """Fraction of lines measured around the centre, one per acceleration."""
+_CENTRE_SHARE = 0.32
+"""Centre fraction times acceleration: 8 % at 4-fold and 4 % at 8-fold, as above."""
 
 Seed = int | Sequence[int]
 
@@ -55,6 +57,14 @@ def random_columns(
     generator, acceleration, low = _draw_pair(columns, accelerations, center_fractions, seed)
     probability = (columns / acceleration - low) / (columns - low)
     return torch.from_numpy(_with_centre(generator.uniform(size=columns) < probability, low))
+
+
+def columns_of_file(columns: int, acceleration: float, name: str) -> Tensor:
+    """Random columns for one acceleration, the challenge's centre for it, seeded by the file's name.
+
+    The same file gets the same mask on every run and every machine; result as in `random_columns`.
+    """
+    return random_columns(columns, [acceleration], [_CENTRE_SHARE / acceleration], seed_of(name))
 
 
 def equispaced_columns(

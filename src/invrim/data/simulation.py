@@ -11,15 +11,13 @@ from invrim.data.acquisition import Acquisition
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import Plane, read_volume, slices
-from invrim.data.masks import random_columns, seed_of
+from invrim.data.masks import columns_of_file
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred
 
 _OBJECT = 0.1
 """Pixels above this fraction of the reference intensity count as object: head, not air."""
-_CENTRE_SHARE = 0.32
-"""Centre fraction times acceleration: gives the protocol's 8 % at 4-fold and 4 % at 8-fold."""
 _PHASE_ORDER = 3
 """Polynomial order of the background phase: field inhomogeneity varies slowly over a head."""
 
@@ -89,7 +87,7 @@ def simulate_volume(
     kspace = fft_centred(maps * image.unsqueeze(1))
     deviation = float(magnitude[magnitude > _OBJECT].mean()) / snr
     kspace += deviation * _white_noise(kspace.shape, generator)
-    mask = None if acceleration == 1 else _mask(size[1], acceleration, name)
+    mask = None if acceleration == 1 else columns_of_file(size[1], acceleration, name)
     return Acquisition(
         name=name,
         kspace=kspace if mask is None else kspace * mask,
@@ -134,10 +132,6 @@ def _smooth_phase(shape: torch.Size, generator: torch.Generator) -> Tensor:
 def _white_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Complex64, standard deviation 1 in each of real and imaginary part."""
     return torch.view_as_complex(torch.randn(*shape, 2, generator=generator))
-
-
-def _mask(columns: int, acceleration: float, name: str) -> Tensor:
-    return random_columns(columns, [acceleration], [_CENTRE_SHARE / acceleration], seed_of(name))
 
 
 def _require_options(coils: int, acceleration: float, snr: float) -> None:

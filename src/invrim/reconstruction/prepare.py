@@ -10,12 +10,9 @@ from torch import Tensor
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
 from invrim.data.formats.header import Header
-from invrim.data.masks import random_columns, seed_of
+from invrim.data.masks import columns_of_file
 from invrim.errors import OptionError
 from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, SamplingMask
-
-CENTRE_SHARE = 0.32
-"""Centre fraction times acceleration: 8 % at 4-fold and 4 % at 8-fold, as in the fastMRI challenge."""
 
 
 def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
@@ -41,12 +38,8 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
         )
-    mask = random_columns(columns, [acceleration], [CENTRE_SHARE / acceleration], seed_of(header.name))
-    if header.padding is not None:  # lines that the scanner filled with zeros were never measured
-        left, right = header.padding
-        mask[:left] = False
-        mask[right:] = False
-    return mask
+    mask = columns_of_file(columns, acceleration, header.name)
+    return mask if header.encoded is None else mask & header.encoded
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:

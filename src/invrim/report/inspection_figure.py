@@ -7,17 +7,13 @@ import torch
 from matplotlib.figure import Figure
 
 from invrim.data.inspection import Inspection
-from invrim.files import atomic_write
 from invrim.operators import ifft_centred
-from invrim.report.picture import png
+from invrim.report.picture import write_png
 
 
 def write_inspection(inspection: Inspection, path: Path) -> Path:
-    """Write the figure as PNG, whole or not at all."""
-    content = png(inspection_figure(inspection))
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
-    return path
+    """Write the figure as a PNG file."""
+    return write_png(inspection_figure(inspection), path)
 
 
 def inspection_figure(inspection: Inspection) -> Figure:

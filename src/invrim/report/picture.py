@@ -25,8 +25,13 @@ def data_uri(figure: Figure) -> str:
 
 
 def first_picture(case: Case, path: Path) -> Path:
-    """Write one case as a PNG file, whole or not at all."""
-    content = png(case_figure(case))
+    """Write one case as a PNG file."""
+    return write_png(case_figure(case), path)
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG file, whole or not at all."""
+    content = png(figure)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return path

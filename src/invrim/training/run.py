@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
@@ -23,7 +23,7 @@ from invrim.training.recipe import Recipe
 WEIGHTS = "weights.safetensors"
 
 
-def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path:
+def train(recipe: Recipe) -> Path:
     """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
@@ -58,7 +58,7 @@ def train(recipe: Recipe, *, extra_callbacks: tuple[Callback, ...] = ()) -> Path
         use_distributed_sampler=False,
         log_every_n_steps=min(10, len(training)),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
-        callbacks=[best, LearningRateMonitor("step"), RichProgressBar(), *extra_callbacks],
+        callbacks=[best, LearningRateMonitor("step"), RichProgressBar()],
         enable_model_summary=False,
     )
     last = recipe.out / "checkpoints" / "last.ckpt"

@@ -41,6 +41,16 @@ class Header:
     attributes: Mapping[str, Attribute]
     """All scalar attributes."""
 
+    @property
+    def encoded(self) -> Tensor | None:
+        """Lines that the scanner encoded, bool ``(kx,)``; it filled the others with zeros. None where all were."""
+        columns = self.matrix[1]
+        left, right = self.padding or (0, columns)
+        if left <= 0 and right >= columns:
+            return None
+        line = torch.arange(columns)
+        return (line >= left) & (line < right)
+
 
 def read_header(path: Path) -> Header:
     """Read sizes, mask and attributes in milliseconds, whatever the size of the file.
