@@ -37,8 +37,13 @@ HELD_OUT = "coronal"
 """Plane of the validation volume that is validated on, and left out of training."""
 VALIDATION_SLICES = {1: (70, 190, 12), 8: (80, 180, 6)}
 """Coils -> first slice, last slice and their number, of the 256 of the pycortex volume."""
-NOISE = (15, 60)
-"""Range of the signal-to-noise ratios in training."""
+VALIDATION_SNR = {1: 30, 8: 60}
+"""Coils -> signal-to-noise ratio in validation."""
+NOISE = {1: (15, 60), 8: (30, 150)}
+"""Coils -> range of the signal-to-noise ratios in training. An array has more of it than one coil, and at 60 its coils
+separate aliased pixels of a simulated head as well as those of a real 13-coil scan."""
+TISSUE_PHASE = 0.5
+"""Largest phase of tissue in training, radians: weights must not take images for real where they are not."""
 
 
 def find_volumes(images: Path) -> dict[str, Path]:
@@ -64,13 +69,14 @@ def find_volumes(images: Path) -> dict[str, Path]:
     return volumes
 
 
-def put(stack: np.ndarray, path: Path, coils: int, snr: float) -> None:
+def put(stack: np.ndarray, path: Path, coils: int, snr: float, tissue_phase: float = 0) -> None:
     """Simulate a scan of a stack of slices and write it."""
     scan = simulate_volume(
         np.maximum(stack, 0),
         path.name,
         coils=coils,
         snr=float(snr),
+        tissue_phase=tissue_phase,
         seed=zlib.crc32(path.name.encode()),
         choice=SliceChoice(min_signal=0.08),
     )
@@ -82,8 +88,8 @@ def put_validation(key: str, volume: Path, out: Path) -> None:
     """Write twelve slices with one coil and six with eight."""
     stack = slices(read_volume(volume), HELD_OUT)
     for coils, (first, last, count) in VALIDATION_SLICES.items():
-        chosen = np.linspace(first, last, count) * len(stack) / 256
-        put(stack[chosen.round().astype(int)], out / "val" / f"val_{key}_{HELD_OUT}_{coils}.h5", coils, 30)
+        chosen = (np.linspace(first, last, count) * len(stack) / 256).round().astype(int)
+        put(stack[chosen], out / "val" / f"val_{key}_{HELD_OUT}_{coils}.h5", coils, VALIDATION_SNR[coils])
 
 
 def put_training(volumes: dict[str, Path], held_out: str, out: Path) -> None:
@@ -97,9 +103,10 @@ def put_training(volumes: dict[str, Path], held_out: str, out: Path) -> None:
             if (key, plane) == (held_out, HELD_OUT):
                 continue
             stack = slices(volume, plane)
-            for start in (0, 2, 4):  # own noise level and own phase each
-                put(stack[start::6], out / "train" / f"{key}_{plane}_1_{start}.h5", 1, rng.uniform(*NOISE))
-            put(stack[1::6], out / "train" / f"{key}_{plane}_8.h5", 8, rng.uniform(*NOISE))
+            for start, coils in ((0, 1), (2, 1), (4, 1), (1, 8)):  # own noise level and own phase each
+                name = f"{key}_{plane}_{coils}_{start}.h5"
+                snr, tissue_phase = rng.uniform(*NOISE[coils]), rng.uniform(-TISSUE_PHASE, TISSUE_PHASE)
+                put(stack[start::6], out / "train" / name, coils, snr, tissue_phase)
 
 
 def put_real(scan: Path, out: Path) -> None:

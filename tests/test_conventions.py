@@ -19,6 +19,7 @@ from invrim.data.masks import calibration_lines, random_columns, seed_of
 from invrim.data.simulation import simulate_volume
 from invrim.layers import OrthogonalMixing, ResidualNet
 from invrim.operators import fft_centred, ifft_centred
+from invrim.reconstruction import fidelity_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MASK = torch.tensor([0, 1, 0, 1, 1, 1, 1, 0, 1, 0])
@@ -119,6 +120,20 @@ def test_maps_come_from_the_calibration_lines_alone():
     changed = kspace.clone()
     changed[..., :2] += 5
     assert torch.equal(maps_from_calibration(changed, mask), maps_from_calibration(kspace, mask))
+
+
+def test_one_coil_has_the_phase_of_the_image_as_its_map():
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 33), torch.linspace(-1, 1, 40), indexing="ij")
+    head = (y**2 + 1.3 * x**2 < 0.6).float()
+    kspace = fft_centred(torch.polar(head, 0.7 + x - 0.5 * y * x)[None, None])
+    mask = torch.zeros(40)
+    mask[12:29] = 1
+    acquisition = Acquisition(name="scan.h5", kspace=kspace * mask, mask=mask)
+    fidelity = fidelity_of(acquisition)
+    maps = maps_from_calibration(kspace * mask, mask)
+    assert torch.equal(fidelity.start(), (maps.conj() * ifft_centred(kspace * mask)).sum(dim=1))
+    combined = (maps.conj() * ifft_centred(kspace))[0, 0]
+    assert combined.imag.norm() < 0.02 * combined.norm()
 
 
 def _calibrated():

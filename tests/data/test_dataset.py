@@ -51,9 +51,18 @@ def test_a_validation_item(tmp_path):
         assert (item["name"], item["slice"]) == ("scan.h5", index)
 
 
-def test_one_coil_has_no_maps(tmp_path):
+def test_the_map_of_one_coil_is_a_phase(tmp_path):
     write(tmp_path, coils=1)
-    assert "maps" not in SliceDataset(tmp_path, **PAIRS)[0]
+    maps = SliceDataset(tmp_path, **PAIRS)[0]["maps"]
+    assert maps.shape == (1, 24, 37)
+    torch.testing.assert_close(maps.abs(), torch.ones(1, 24, 37))
+
+
+def test_a_crop_keeps_the_maps_of_the_whole_slice(tmp_path):
+    write(tmp_path, coils=3)
+    whole = SliceDataset(tmp_path, **PAIRS)[1]["maps"]
+    cropped = SliceDataset(tmp_path, readout_crop=9, **PAIRS)[1]["maps"]
+    assert any(torch.equal(cropped, whole[:, top : top + 9]) for top in range(24 - 9 + 1))
 
 
 def test_training_masks_change_with_epoch_and_slice_only(tmp_path):
@@ -85,12 +94,24 @@ def test_augmented_kspace_still_is_the_transform_of_its_target(tmp_path, coils):
 def test_a_target_smaller_than_the_readout_is_its_centre():
     image = torch.randn(2, 24, 30, dtype=torch.complex64)
     target = image[0, 4:20].abs()
+    augment = Augmentation(readout_crop=10, flip=True)
     for seed in range(4):
-        augment = Augmentation(readout_crop=10, flip=True)
-        kspace, cropped = augment(fft_centred(image), target, np.random.default_rng(seed), mirror_columns=True)
+        rng = np.random.default_rng(seed)
+        kspace, mirrored = augment.mirror(fft_centred(image), target, rng, columns=True)
+        kspace, maps, cropped = augment.crop(kspace, ifft_centred(kspace), mirrored, rng)
         torch.testing.assert_close(ifft_centred(kspace)[0].abs(), cropped, atol=1e-5, rtol=0)
-    untouched = Augmentation()(fft_centred(image), target, np.random.default_rng(0), mirror_columns=True)
-    assert untouched[0].shape == (2, 24, 30)
+        torch.testing.assert_close(maps[0].abs(), cropped, atol=1e-5, rtol=0)
+    kspace = fft_centred(image)
+    untouched = Augmentation().crop(kspace, image, target, np.random.default_rng(0))
+    assert [x.shape for x in untouched] == [(2, 24, 30), (2, 24, 30), (16, 30)]
+
+
+def test_a_crop_leaves_lines_that_were_not_measured_empty():
+    mask = torch.arange(30) % 3 == 0
+    kspace = fft_centred(torch.randn(2, 24, 30, dtype=torch.complex64)) * mask
+    target = torch.ones(24, 30)
+    cropped, _, _ = Augmentation(readout_crop=10).crop(kspace, kspace, target, np.random.default_rng(0))
+    assert torch.equal(cropped[..., ~mask], torch.zeros(2, 10, 20, dtype=torch.complex64))
 
 
 def test_the_files_own_mask_is_kept_under_flips(tmp_path):

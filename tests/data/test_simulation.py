@@ -40,6 +40,11 @@ def test_the_noise_has_the_stated_level_in_the_combined_image(stack, coils):
     assert signal / noise.imag.std() == pytest.approx(20, rel=0.03)
 
 
+def test_tissue_has_a_phase_in_proportion_to_its_intensity(stack):
+    plain, sharp = (simulate_volume(stack, "a.h5", snr=math.inf, tissue_phase=p).truth["image"] for p in (0, 0.5))
+    torch.testing.assert_close(sharp, plain * torch.polar(torch.ones(plain.shape), 0.5 * plain.abs()))
+
+
 def test_intensities_are_scaled_and_empty_slices_left_out(stack):
     scan = simulate_volume(stack, "a.h5")
     assert len(scan.kspace) == 6

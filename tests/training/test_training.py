@@ -1,6 +1,7 @@
 """Learning: losses, schedules, and a run from recipe to weights."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from invrim.metrics import ssim
 from invrim.models import read_header
 from invrim.training import Data, Model, Optimisation, Recipe, train
 from invrim.training.losses import reconstruction_loss
-from invrim.training.module import learning_rate_factor
+from invrim.training.module import ReconstructionTask, learning_rate_factor
+from invrim.training.muon import Muon
+from invrim.training.run import build_model, fastest_precision
 from scans import scan_file
 
 
@@ -99,9 +102,28 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
 
 
-def test_contradicting_recipe(recipe):
-    from dataclasses import replace
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "avx512_f": True}, "bf16-mixed"),
+        ({"amx_bf16": False, "avx512_f": True}, "32-true"),
+        ({}, "32-true"),
+    ],
+)
+def test_bfloat16_only_where_the_processor_has_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert fastest_precision() == expected
 
+
+def test_muon_is_chosen_by_the_recipe(recipe):
+    optimisation = replace(recipe(5).optimisation, optimiser="muon")
+    chosen = ReconstructionTask(build_model(recipe(5)), optimisation).configure_optimizers()["optimizer"]
+    assert isinstance(chosen, Muon)
+    assert chosen.param_groups[0]["initial_lr"] == 3e-3
+
+
+def test_contradicting_recipe(recipe):
     bad = recipe(1)
     with pytest.raises(OptionError, match="expected one center_fraction per acceleration, got 1 for 2"):
         train(replace(bad, data=replace(bad.data, accelerations=(4, 8))))

@@ -21,6 +21,9 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     The centre is windowed, so that its sharp edge does not ring, transformed, and every coil's low-resolution image
     divided by their root sum of squares. One transform in time, two copies of the k-space in memory.
 
+    The map of a single coil is the slowly varying phase of the object: with it the image is nearly real, its k-space
+    nearly conjugate-symmetric, and every measured line says something about the one opposite.
+
     Parameters
     ----------
     kspace
@@ -44,6 +47,7 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     ----------
     .. [McKenzie02] McKenzie et al., *Self-calibrating parallel imaging with automatic coil sensitivity extraction*,
        MRM 47, 2002.
+    .. [Noll91] Noll et al., *Homodyne detection in magnetic resonance imaging*, IEEE TMI 10, 1991.
     """
     if kspace.ndim != 4:
         raise ShapeError(f"expected k-space (b, coil, ky, kx), got {tuple(kspace.shape)}. Add the missing axes.")

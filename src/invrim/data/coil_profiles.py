@@ -5,13 +5,17 @@ import math
 import torch
 from torch import Tensor
 
+_LOOP = 0.1
+"""Squared radius of a coil's loop, the half field of view being 1. With it, 13 coils overlap as much as those of a
+real head array: the strongest holds 0.69 of the root sum of squares on average; there it is 0.67."""
+
 
 def ring_of_coils(coils: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Draw smooth complex sensitivities whose squares sum to one everywhere.
 
     Every coil sits outside the field of view, at a random place near its regular position on a ring. Its
-    magnitude falls off with the squared distance, as a loop's field does; its phase turns with the direction
-    from which it looks, plus a constant of its own.
+    magnitude falls off as the field on the axis of a loop; its phase turns with the direction from which it looks,
+    plus a constant of its own.
 
     Parameters
     ----------
@@ -38,5 +42,5 @@ def ring_of_coils(coils: int, size: tuple[int, int], generator: torch.Generator)
     # Angle of the pixel seen from the coil, measured from the coil's own axis: always less than a quarter turn.
     axis = torch.polar(torch.ones(coils), angle).view(-1, 1, 1)
     phase = torch.angle(-(x + 1j * y) * axis.conj()) + constant.view(-1, 1, 1)
-    maps = torch.polar(1 / (0.5 + x**2 + y**2), phase)
+    maps = torch.polar((_LOOP + x**2 + y**2) ** -1.5, phase)
     return maps / maps.abs().square().sum(dim=0, keepdim=True).sqrt()

@@ -27,8 +27,8 @@ class SliceDataset(Dataset[Item]):
     """Undersampled slices with their targets.
 
     An item holds ``kspace`` complex64 ``(coil, ky, kx)``, zero where not sampled; ``mask`` float32 ``(1, 1, kx)``;
-    ``maps`` complex64 ``(coil, y, x)`` from the calibration lines, absent for one coil; ``target`` float32
-    ``(y, x)``; ``maximum`` of the volume; ``name`` and ``slice``. Headers are read at the start, slices on demand.
+    ``maps`` complex64 ``(coil, y, x)`` from the calibration lines of the whole slice; ``target`` float32 ``(y, x)``;
+    ``maximum`` of the volume; ``name`` and ``slice``. Headers are read at the start, slices on demand.
 
     Parameters
     ----------
@@ -81,20 +81,21 @@ class SliceDataset(Dataset[Item]):
         kspace, target = self._read(entry)
         if self.training:
             complete = entry.mask is None and entry.encoded is None
-            kspace, target = self.augmentation(kspace, target, rng, mirror_columns=complete)
+            kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
         mask = self._mask(entry, rng)
         kspace = kspace * mask
-        item: Item = {
+        maps = maps_from_calibration(kspace[None], mask)[0]
+        if self.training:
+            kspace, maps, target = self.augmentation.crop(kspace, maps, target, rng)
+        return {
             "kspace": kspace,
             "mask": mask.to(torch.float32).reshape(1, 1, -1),
+            "maps": maps,
             "target": target,
             "maximum": torch.tensor(entry.maximum),
             "name": entry.path.name,
             "slice": entry.index,
         }
-        if len(kspace) > 1:
-            item["maps"] = maps_from_calibration(kspace[None], mask)[0]
-        return item
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other masks, crops and flips from now on, for items asked for by number alone."""

@@ -29,10 +29,10 @@ def learn(volume: Path, out: Path, minutes: float, seed: int) -> TrainingCurve:
             steps=4, hidden=(16, 32, 48, 32), strides=(1, 2, 4, 2), channels=16, head="eta", initial_gain=0.1,
         ),
         optimisation=Optimisation(
-            updates=100_000, minutes=minutes, learning_rate=3e-3, warmup=20, schedule="constant", loss="ssim+l1",
-            clip=1.0,
+            updates=100_000, minutes=minutes, optimiser="muon", learning_rate=3e-3, warmup=20, schedule="constant",
+            loss="ssim+l1", clip=1.0,
         ),
-        out=out, seed=seed, validate_every=60, precision="bf16-mixed",
+        out=out, seed=seed, validate_every=60, precision="auto",
     )  # fmt: skip
     train(recipe)
     return read_curve(out / "logs" / "run-0" / "metrics.csv")

@@ -60,9 +60,10 @@ class OrthogonalMixing(nn.Module):
 
 def mix(matrix: Tensor, x: Tensor) -> Tensor:
     """Apply a matrix ``(rows, c)`` to the channels of ``(b, c, ...)``: a 1×1 convolution without bias."""
-    return torch.matmul(matrix, x.flatten(2)).unflatten(2, x.shape[2:])
+    # Not torch.matmul: it would fold batch and space into one axis, which copies the state.
+    return torch.bmm(matrix.expand(len(x), *matrix.shape), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Sum of outer products of channels over batch and space, ``(b, p, ...), (b, q, ...) -> (p, q)``."""
-    return torch.einsum("bps,bqs->pq", a.flatten(2), b.flatten(2))
+    return torch.bmm(a.flatten(2), b.flatten(2).mT).sum(dim=0)

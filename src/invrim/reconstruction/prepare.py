@@ -53,7 +53,7 @@ def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSqu
     Parameters
     ----------
     acquisition
-        ``b`` slices; several coils are combined by maps from their own calibration lines.
+        ``b`` slices; coil maps, of a single coil too, come from their own calibration lines.
     coilwise
         Reconstruct every coil's image, without maps, for models with as many images as coils.
     """
@@ -62,5 +62,4 @@ def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSqu
     shaped = mask.reshape(1, 1, 1, -1)
     if coilwise:
         return LeastSquares(SamplingMask(shaped) @ FourierTransform(2), kspace)
-    maps = maps_from_calibration(kspace, lines) if kspace.shape[1] > 1 else None
-    return LeastSquares(CartesianMRI(shaped, maps), kspace)
+    return LeastSquares(CartesianMRI(shaped, maps_from_calibration(kspace, lines)), kspace)

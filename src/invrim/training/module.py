@@ -15,6 +15,7 @@ from invrim.metrics import psnr, ssim
 from invrim.models import IRIM
 from invrim.operators import CartesianMRI, LeastSquares, crop_centre
 from invrim.training.losses import reconstruction_loss
+from invrim.training.muon import Muon
 from invrim.training.recipe import Optimisation
 
 Batch = dict[str, Any]
@@ -30,7 +31,7 @@ class ReconstructionTask(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return magnitudes ``(b, y, x)``, cropped to the target."""
-        fidelity = LeastSquares(CartesianMRI(batch["mask"], batch.get("maps")), batch["kspace"])
+        fidelity = LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
         return crop_centre(self.model(fidelity).abs(), batch["target"].shape[-2:])
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -54,7 +55,8 @@ class ReconstructionTask(LightningModule):
             self._show(prediction[0], target[0], maximum[0])
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.model.parameters(), self.optimisation.learning_rate)
+        method = {"adam": torch.optim.Adam, "muon": Muon}[self.optimisation.optimiser]
+        optimizer = method(self.model.parameters(), lr=self.optimisation.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.optimisation))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

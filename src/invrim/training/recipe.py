@@ -61,8 +61,10 @@ class Optimisation:
 
     updates: int
     """Optimiser updates."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """Adam as published, or Muon, which learns more from every update; see `invrim.training.muon`."""
     learning_rate: float = 1e-4
-    """Peak Adam step size."""
+    """Peak step size of Adam; of Muon's kernels it is a tenth of the peak relative step."""
     warmup: int = 0
     """Updates over which the step size rises to its peak."""
     schedule: Literal["constant", "cosine", "step"] = "step"
@@ -94,8 +96,8 @@ class Recipe:
     """Processes or accelerators, as Lightning counts them."""
     nodes: int = 1
     """Machines."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Of the nets; the state is always float32."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the nets; the state is always float32. "auto" is bf16-mixed where the processor multiplies in bfloat16."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Free words that travel inside the weights file: data sources, licences."""
 

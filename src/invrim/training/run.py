@@ -7,6 +7,7 @@ import math
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
@@ -48,7 +49,7 @@ def train(recipe: Recipe) -> Path:
         accelerator="auto",
         devices=recipe.devices,
         num_nodes=recipe.nodes,
-        precision=recipe.precision,
+        precision=fastest_precision() if recipe.precision == "auto" else recipe.precision,
         max_steps=recipe.optimisation.updates,
         max_epochs=math.ceil(recipe.optimisation.updates / len(training)),
         max_time=_duration(recipe.optimisation.minutes),
@@ -69,6 +70,15 @@ def train(recipe: Recipe) -> Path:
         trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
         (final,) = trainer.validate(task, validation, verbose=False)
     return _export(task.model, best, final, recipe, trainer)
+
+
+def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
+    """Choose bfloat16 nets only where the hardware has them: emulated on a CPU they are several times slower."""
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    # Older versions of torch cannot tell what the CPU has.
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16-mixed" if any(has for name, has in capabilities.items() if "bf16" in name) else "32-true"
 
 
 def build_model(recipe: Recipe) -> IRIM:
