@@ -1,0 +1,55 @@
+"""Ways to differentiate one and the same chain of blocks, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from engines import autograd, own, peers
+from engines.work import Work
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run a training step through the blocks of a `Work`, weights shared with it."""
+
+    build: Callable[[Work], nn.Module]
+    same_as: str = "published"
+    """The engine that computes the same map by plain autograd: outputs and gradients must agree with its."""
+    note: str = ""
+
+
+REFERENCE = "published"
+UNMIXED = "cannot mix: additive coupling of the two halves in turn, no orthogonal 1x1 convolutions; see 'unmixed'"
+ENGINES = {
+    REFERENCE: Engine(autograd.published, note="plain autograd of the published form: rotate, couple, rotate back"),
+    "store": Engine(own.store, note="plain autograd of the projector form"),
+    "invert": Engine(own.invert),
+    "exact": Engine(own.exact),
+    "budgeted": Engine(own.budgeted, note=f"memory_budget = {own.BUDGET_IN_STATES} states"),
+    "checkpoint": Engine(autograd.checkpoint_each, note="torch.utils.checkpoint around every block"),
+    "sqrt-checkpoint": Engine(autograd.checkpoint_sqrt, note="checkpoint_sequential, about sqrt(N) segments"),
+    "nested-checkpoint": Engine(autograd.checkpoint_nested, note="first halves checkpointed, recursively"),
+    "paged": Engine(autograd.paged, note="saved activations in pinned host memory"),
+    "memcnn": Engine(peers.memcnn),
+    "invtorch": Engine(peers.invtorch),
+    "unmixed": Engine(autograd.unmixed, same_as="unmixed", note="plain autograd of what cannot mix; a smaller job"),
+    "revtorch": Engine(peers.revtorch, same_as="unmixed", note=UNMIXED),
+    "revlib": Engine(peers.revlib, same_as="unmixed", note=UNMIXED),
+}
+
+
+def with_references(names: list[str]) -> list[str]:
+    """Add the engines that the named ones are compared with, in the order of the registry."""
+    wanted = {*names, REFERENCE, *(ENGINES[name].same_as for name in names)}
+    return [name for name in ENGINES if name in wanted]
+
+
+def why_not(error: Exception) -> str:
+    """Say in one line why an engine did not run here."""
+    if isinstance(error, ImportError):
+        return f"not installed: {error}"
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"not available: {type(error).__name__}: {lines[0]}"
