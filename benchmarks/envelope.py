@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,16 @@ RESULTS = Path(__file__).resolve().parent / "results"
 PACKAGES = ("torch", "numpy", "h5py", "bartorch")
 
 
-def write_results(name: str, question: str, setting: dict[str, Any], results: dict[str, Any]) -> Path:
-    """Write ``results/NAME.json``, complete or not at all.
+def write_results(
+    name: str,
+    question: str,
+    setting: dict[str, Any],
+    results: Any,
+    *,
+    folder: Path = RESULTS,
+    packages: Sequence[str] = (),
+) -> Path:
+    """Write ``FOLDER/NAME.json``, complete or not at all.
 
     Parameters
     ----------
@@ -28,17 +37,21 @@ def write_results(name: str, question: str, setting: dict[str, Any], results: di
         What was held fixed.
     results
         The answer, anything that JSON can hold.
+    folder
+        Where the file goes.
+    packages
+        Whose versions matter besides `PACKAGES`.
     """
     envelope = {
         "question": question,
         "provenance": collect_provenance(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: _version(package) for package in (*PACKAGES, *packages)},
         "load": os.getloadavg()[0],
         "setting": setting,
         "results": results,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(envelope, indent=1) + "\n", encoding="utf-8")
     return path

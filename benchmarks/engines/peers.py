@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from engines.autograd import PublishedBlock, as_published
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from engines.work import Work
+from engines.work import Work
 
 
 class OnACopy(nn.Sequential):
     """Hand the blocks a copy of the state: memcnn and invtorch free their input's storage."""
 
     def forward(self, z: Tensor) -> Tensor:
-        with _outdated():
-            return super().forward(z.clone())
+        return super().forward(z.clone())
 
 
 def memcnn(work: Work) -> nn.Module:
-    with _outdated():
-        from memcnn import InvertibleModuleWrapper
+    _silence_deprecations("memcnn")
+    from memcnn import InvertibleModuleWrapper
 
     return OnACopy(*(InvertibleModuleWrapper(block, keep_input=False) for block in as_published(work)))
 
 
 def invtorch(work: Work) -> nn.Module:
+    _silence_deprecations("invtorch")
     from invtorch.nn import Module
 
     class Wrapper(Module):
         def __init__(self, block: PublishedBlock) -> None:
             super().__init__()
-            self.function_of, self.inverse_of = block.forward, block.inverse
             self.block = block
 
         def function(self, z: Tensor) -> Tensor:
@@ -65,9 +58,7 @@ def revlib(work: Work) -> nn.Module:
     return ReversibleSequential(*(block.net for block in work.blocks))
 
 
-@contextmanager
-def _outdated() -> Iterator[None]:
-    """Silence what these libraries' age makes torch say."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _silence_deprecations(library: str) -> None:
+    """Keep what the library's age makes torch say out of the table."""
+    for category in (FutureWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=rf"{library}\.")

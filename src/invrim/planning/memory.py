@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -107,15 +107,41 @@ def peak_growth(mode: str, depth: int, *, channels: int = 32, size: int = 128, d
     """
     _check([mode], [depth])
     _train_step(mode, 1, channels, 8, device)
+    return growth_during(lambda: _train_step(mode, depth, channels, size, device), device)
+
+
+def growth_during(work: Callable[[], None], device: str = "cpu") -> int:
+    """Do ``work``, and return by how many bytes it raised the peak memory above what was held before.
+
+    On the CPU that is the process's own peak, which never comes down again: call it once, in a fresh process, after
+    as small a warm-up as loads the libraries.
+    """
     gc.collect()
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        _train_step(mode, depth, channels, size, device)
+        work()
         return torch.cuda.max_memory_allocated(device) - before
     before = resident_bytes()
-    _train_step(mode, depth, channels, size, device)
+    work()
     return peak_resident_bytes() - before
+
+
+def run_apart(arguments: Sequence[str]) -> dict[str, Any]:
+    """Run ``python ARGUMENTS`` in a fresh process fit for `growth_during`, and return the JSON object that it prints.
+
+    Raises
+    ------
+    InvrimError
+        If the process fails; the message is the last line of what it complained about.
+    """
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": _MMAP_THRESHOLD}
+    command = [sys.executable, *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if process.returncode != 0:
+        raise InvrimError((process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1])
+    found: dict[str, Any] = json.loads(process.stdout)
+    return found
 
 
 def saved_bytes(chain: nn.Module, z: Tensor, context: object = None) -> int:
@@ -181,16 +207,14 @@ def _train_step(mode: str, depth: int, channels: int, size: int, device: str) ->
 
 
 def _measure_apart(mode: str, depth: int, channels: int, size: int, device: str) -> int:
-    command = [sys.executable, "-m", "invrim.planning.memory", "--mode", mode, "--depth", str(depth)]
-    command += ["--channels", str(channels), "--size", str(size), "--device", device]
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": _MMAP_THRESHOLD}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if process.returncode != 0:
-        reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+    arguments = ["-m", "invrim.planning.memory", "--mode", mode, "--depth", str(depth)]
+    arguments += ["--channels", str(channels), "--size", str(size), "--device", device]
+    try:
+        return int(run_apart(arguments)["bytes"])
+    except InvrimError as error:
         raise InvrimError(
-            f"expected the peak memory of {depth} blocks with {mode!r}, got: {reason}. Lower the depth or the size."
-        )
-    return int(json.loads(process.stdout)["bytes"])
+            f"expected the peak memory of {depth} blocks with {mode!r}, got: {error}. Lower the depth or the size."
+        ) from error
 
 
 def _address(tensor: Tensor) -> int:

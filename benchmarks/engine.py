@@ -1,0 +1,124 @@
+"""What do time and peak memory of one training step cost, engine by engine?
+
+python benchmarks/engine.py                                   # everything: hours on a CPU
+python benchmarks/engine.py --sizes 3d --depths 32 --engines invert memcnn --what memory
+python benchmarks/engine.py --quick                           # seconds, to see that it runs
+
+Time is a ratio to plain autograd of the block as published. Engines of other libraries take part where installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines.registry import ENGINES, REFERENCE, with_references
+from engines.timing import TOLERANCE, Facts, time_engines
+from engines.work import PRECISIONS, SIZES, make_work
+from envelope import RESULTS, write_results
+from invrim.errors import InvrimError
+from invrim.planning.memory import run_apart
+
+QUESTION = "What do time and peak memory of one training step cost, engine by engine?"
+PACKAGES = ("memcnn", "invtorch", "revtorch", "revlib")
+MEMORY = Path(__file__).with_name("engine_memory.py")
+
+
+def main() -> None:
+    options = parse()
+    torch.set_num_threads(options.threads)
+    sizes = {name: SIZES[name].small() if options.quick else SIZES[name] for name in options.sizes}
+    setting = {key: value for key, value in vars(options).items() if key != "out"}
+    about = {
+        "sizes": {name: asdict(size) for name, size in sizes.items()},
+        "tolerance": TOLERANCE,
+        "notes": {name: ENGINES[name].note for name in options.engines},
+    }
+    name = "engine-quick" if options.quick else "engine"
+    measurements: list[Facts] = []
+    for measured in measure(options, sizes):
+        print(table(measured), flush=True)
+        measurements += measured
+        results = {**about, "measurements": measurements}
+        # After every table, so that hours of work survive an interruption.
+        path = write_results(name, QUESTION, setting, results, folder=options.out, packages=PACKAGES)
+    print(path)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--depths", nargs="+", type=int, help="numbers of blocks [8 32 128]")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="of the nets")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="references are added")
+    parser.add_argument("--what", nargs="+", choices=["time", "memory"], default=["time", "memory"])
+    parser.add_argument("--repeats", type=int, help="rounds in which every engine is timed once [5]")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--quick", action="store_true", help="small states, 4 blocks, 2 rounds; for tests")
+    options = parser.parse_args()
+    options.depths = options.depths or ([4] if options.quick else [8, 32, 128])
+    options.repeats = options.repeats or (2 if options.quick else 5)
+    options.engines = with_references(options.engines)
+    return options
+
+
+def measure(options: argparse.Namespace, sizes: dict[str, Any]) -> Iterator[list[Facts]]:
+    """Yield one list of facts, an engine each, for every size, precision and depth."""
+    for size, precision, depth in product(sizes, options.precisions, options.depths):
+        facts: dict[str, Facts] = {name: {} for name in options.engines}
+        if "time" in options.what:
+            work = make_work(sizes[size], depth, precision, options.device)
+            facts = time_engines(options.engines, work, precision, options.repeats)
+            del work
+        for name, known in facts.items():
+            if "memory" in options.what and "unavailable" not in known:
+                known |= peak_memory(options, name, size, precision, depth)
+        place = {"size": size, "precision": precision, "depth": depth}
+        yield [{**place, "engine": name, **known} for name, known in facts.items()]
+
+
+def peak_memory(options: argparse.Namespace, engine: str, size: str, precision: str, depth: int) -> Facts:
+    """Measure in a fresh process: a peak never comes down again."""
+    arguments = [str(MEMORY), "--engine", engine, "--size", size, "--precision", precision, "--depth", str(depth)]
+    arguments += ["--device", options.device, "--threads", str(options.threads)]
+    try:
+        return run_apart([*arguments, "--small"] if options.quick else arguments)
+    except InvrimError as error:  # killed for want of memory, for one
+        return {"memory_unavailable": str(error)}
+
+
+def table(measured: list[Facts]) -> str:
+    """One line an engine; an exclamation mark where its gradients are outside the tolerance."""
+    first = measured[0]
+    title = f"{first['size']}, {first['precision']} nets, {first['depth']} blocks"
+    lines = [f"{title:<38}{'time':>8}{'peak MB':>10}{'error':>10}"]
+    return "\n".join(lines + [f"  {facts['engine']:<36}{_cells(facts)}" for facts in measured])
+
+
+def _cells(facts: Facts) -> str:
+    if "unavailable" in facts:
+        return f"  {facts['unavailable']}"
+    time = f"{facts['ratio']:.2f}" if "ratio" in facts else "-"
+    memory = f"{facts['peak_bytes'] / 1e6:.1f}" if "peak_bytes" in facts else facts.get("memory_unavailable", "-")
+    error = f"{max(facts['errors'].values()):.0e}" if "errors" in facts else "-"
+    flag = "" if facts.get("within_tolerance", True) else " !"
+    return f"{time:>8}{memory:>10}{error:>10}{flag}{_smaller_job(facts)}"
+
+
+def _smaller_job(facts: Facts) -> str:
+    same_as = ENGINES[facts["engine"]].same_as
+    if same_as == REFERENCE or "ratio_to_same_map" not in facts:
+        return ""
+    return f"   ({facts['ratio_to_same_map']:.2f} of {same_as})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Time of a training step, engine against engine, once each of them has shown that its gradients are right."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engines.registry import ENGINES, REFERENCE, why_not
+from engines.work import Precision, Work
+
+Facts = dict[str, Any]
+
+TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "bf16": 1e-1}
+"""Relative. Two right engines differ by how often round-off flips a ReLU, in bf16 also the last bit of an activation;
+a wrong one, with a step missed or taken twice, is off by its order of magnitude."""
+
+
+def time_engines(names: list[str], work: Work, precision: Precision, repeats: int) -> dict[str, Facts]:
+    """Check, then time; what an engine cannot do here is said in its facts under ``"unavailable"``.
+
+    Parameters
+    ----------
+    names
+        Of the engines, the references among them, each before those that are compared with it.
+    work
+        The step, shared by all.
+    precision
+        Of the nets; it decides how exactly gradients have to agree.
+    repeats
+        Rounds. In each, every engine takes its turn, so that a busy machine is unfair to none.
+    """
+    facts: dict[str, Facts] = {}
+    chains: dict[str, nn.Module] = {}
+    truths: dict[str, dict[str, Tensor]] = {}
+    for name in names:
+        try:
+            chain = ENGINES[name].build(work)
+            landmarks = _landmarks(chain, work)
+        except Exception as error:  # whatever a library of another time raises is an answer
+            facts[name] = {"unavailable": why_not(error)}
+            continue
+        chains[name] = chain
+        facts[name] = _agreement(landmarks, truths.setdefault(ENGINES[name].same_as, landmarks), precision)
+    truths.clear()
+    seconds = _take_turns(chains, work, repeats)
+    for name, values in seconds.items():
+        facts[name] |= {
+            "median_seconds": statistics.median(values),
+            "ratio": _ratio(values, seconds[REFERENCE]),
+            "ratio_range": [f(v / r for v, r in zip(values, seconds[REFERENCE], strict=True)) for f in (min, max)],
+            "ratio_to_same_map": _ratio(values, seconds[ENGINES[name].same_as]),
+        }
+    return facts
+
+
+def _landmarks(chain: nn.Module, work: Work) -> dict[str, Tensor]:
+    """What has come through all blocks: the output, and on the way back the gradients at the very beginning."""
+    out = work.step(chain)
+    (first, *_), z = work.blocks, work.z
+    weights = torch.cat([p.grad.flatten() for p in first.net.parameters()])
+    return {"output": out.clone(), "input gradient": z.grad.clone(), "gradient of the first net": weights}
+
+
+def _agreement(found: dict[str, Tensor], truth: dict[str, Tensor], precision: Precision) -> Facts:
+    vector_norm = torch.linalg.vector_norm
+    errors = {what: float(vector_norm(found[what] - t) / vector_norm(t)) for what, t in truth.items()}
+    return {"errors": errors, "within_tolerance": max(errors.values()) <= TOLERANCE[precision]}
+
+
+def _take_turns(chains: dict[str, nn.Module], work: Work, repeats: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in chains}
+    for _ in range(repeats):
+        for name, chain in chains.items():
+            seconds[name].append(_seconds_on_card(chain, work) if work.z.is_cuda else _seconds_of_cpu(chain, work))
+    return seconds
+
+
+def _seconds_of_cpu(chain: nn.Module, work: Work) -> float:
+    """Time that this process was given: what else runs on the machine hardly counts."""
+    start = time.process_time()
+    work.step(chain)
+    return time.process_time() - start
+
+
+def _seconds_on_card(chain: nn.Module, work: Work) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    work.step(chain)
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def _ratio(values: list[float], reference: list[float]) -> float:
+    """Median over rounds of the ratio within a round."""
+    return statistics.median(v / r for v, r in zip(values, reference, strict=True))
