@@ -78,9 +78,9 @@ def measure(options: argparse.Namespace, sizes: dict[str, Any]) -> Iterator[list
             work = make_work(sizes[size], depth, precision, options.device)
             facts = time_engines(options.engines, work, precision, options.repeats)
             del work
-        for name, known in facts.items():
-            if "memory" in options.what and "unavailable" not in known:
-                known |= peak_memory(options, name, size, precision, depth)
+        for name in options.engines:
+            if "memory" in options.what and "unavailable" not in facts[name]:
+                facts[name] |= peak_memory(options, name, size, precision, depth)
         place = {"size": size, "precision": precision, "depth": depth}
         yield [{**place, "engine": name, **known} for name, known in facts.items()]
 

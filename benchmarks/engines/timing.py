@@ -14,9 +14,9 @@ from engines.work import Precision, Work
 
 Facts = dict[str, Any]
 
-TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "bf16": 1e-1}
-"""Relative. Two right engines differ by how often round-off flips a ReLU, in bf16 also the last bit of an activation;
-a wrong one, with a step missed or taken twice, is off by its order of magnitude."""
+TOLERANCE: dict[Precision, float] = {"float32": 1e-2, "bf16": 1e-1}
+"""Relative. Right engines differ by how often round-off flips a ReLU, in bf16 also the last bit of an activation: 5e-4
+and 4e-2 were seen at 128 blocks. A wrong one, with a step missed or taken twice, is off by its order of magnitude."""
 
 
 def time_engines(names: list[str], work: Work, precision: Precision, repeats: int) -> dict[str, Facts]:
@@ -60,9 +60,13 @@ def time_engines(names: list[str], work: Work, precision: Precision, repeats: in
 def _landmarks(chain: nn.Module, work: Work) -> dict[str, Tensor]:
     """What has come through all blocks: the output, and on the way back the gradients at the very beginning."""
     out = work.step(chain)
-    (first, *_), z = work.blocks, work.z
-    weights = torch.cat([p.grad.flatten() for p in first.net.parameters()])
-    return {"output": out.clone(), "input gradient": z.grad.clone(), "gradient of the first net": weights}
+    found = {"output": out.clone(), "input gradient": work.z.grad.clone()}
+    first = work.blocks[0]
+    for what, part in {"first net": first.net, "first mixing": first.mixing}.items():
+        grads = [p.grad.flatten() for p in part.parameters() if p.grad is not None]
+        if grads:  # engines that cannot mix have none for the mixing
+            found[f"gradient of the {what}"] = torch.cat(grads)
+    return found
 
 
 def _agreement(found: dict[str, Tensor], truth: dict[str, Tensor], precision: Precision) -> Facts:

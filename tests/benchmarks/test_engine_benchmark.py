@@ -1,0 +1,55 @@
+"""The engine benchmark runs, its engines agree, and one that cannot run here is named with its reason."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_engines_are_compared_in_time_memory_and_gradients(tmp_path):
+    measured = _run(tmp_path, "--engines", "store", "invert", "paged")
+    assert list(measured) == ["published", "store", "invert", "paged"]  # the reference joins by itself
+    for facts in (measured["published"], measured["store"], measured["invert"]):
+        assert facts["within_tolerance"]
+        assert "gradient of the first mixing" in facts["errors"]
+        assert math.isfinite(facts["ratio"])
+        assert facts["ratio"] > 0
+        assert math.isfinite(facts["peak_bytes"])
+    assert "needs a CUDA device" in measured["paged"]["unavailable"]
+    assert "ratio" not in measured["paged"]
+
+
+def test_a_wrong_engine_is_flagged_and_an_impossible_one_explained(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    registry, timing, work = (import_module(f"engines.{name}") for name in ("registry", "timing", "work"))
+    planted = {
+        "backwards": registry.Engine(lambda work: nn.Sequential(*reversed(work.blocks))),
+        "of tomorrow": registry.Engine(lambda work: nn.Sequential(*work.blocks, mode="tomorrow")),
+        "elsewhere": registry.Engine(lambda work: import_module("no_such_library")),
+    }
+    for name, engine in planted.items():
+        monkeypatch.setitem(registry.ENGINES, name, engine)
+    small = work.make_work(work.SIZES["3d"].small(), 2, "bf16", "cpu")
+    facts = timing.time_engines(["published", "store", *planted], small, "bf16", 1)
+    assert facts["store"]["within_tolerance"]
+    assert not facts["backwards"]["within_tolerance"]
+    assert facts["of tomorrow"]["unavailable"].startswith("not available: TypeError: ")
+    assert facts["elsewhere"]["unavailable"] == "not installed: No module named 'no_such_library'"
+
+
+def _run(folder: Path, *arguments: str) -> dict[str, dict]:
+    """Engine -> facts of the quick benchmark at one size."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "engine.py"), "--quick", "--out", str(folder), *arguments]
+    command += ["--sizes", "2d-stride2", "--precisions", "float32"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 0, process.stderr
+    envelope = json.loads((folder / "engine-quick.json").read_text(encoding="utf-8"))
+    return {facts["engine"]: facts for facts in envelope["results"]["measurements"]}
