@@ -32,7 +32,7 @@ def test_a_wrong_engine_is_flagged_and_an_impossible_one_explained(monkeypatch):
     planted = {
         "backwards": registry.Engine(lambda work: nn.Sequential(*reversed(work.blocks))),
         "of tomorrow": registry.Engine(lambda work: nn.Sequential(*work.blocks, mode="tomorrow")),
-        "elsewhere": registry.Engine(lambda work: import_module("no_such_library")),
+        "elsewhere": registry.Engine(lambda _: import_module("no_such_library")),
     }
     for name, engine in planted.items():
         monkeypatch.setitem(registry.ENGINES, name, engine)
