@@ -4,7 +4,9 @@ python benchmarks/engine.py                                   # everything: hour
 python benchmarks/engine.py --sizes 3d --depths 32 --engines invert memcnn --what memory
 python benchmarks/engine.py --quick                           # seconds, to see that it runs
 
-Time is a ratio to plain autograd of the block as published. Engines of other libraries take part where installed.
+Time is a ratio to plain autograd of the block as published, the error the largest relative difference of
+output and gradients from that one's, which has round-off of its own. Engines of other libraries take part where
+installed.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ def test_engines_are_compared_in_time_memory_and_gradients(tmp_path):
 
 
 def test_a_wrong_engine_is_flagged_and_an_impossible_one_explained(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    registry, timing, work = (import_module(f"engines.{name}") for name in ("registry", "timing", "work"))
+    registry, timing, work = _engines(monkeypatch)
     planted = {
         "backwards": registry.Engine(lambda work: nn.Sequential(*reversed(work.blocks))),
         "of tomorrow": registry.Engine(lambda work: nn.Sequential(*work.blocks, mode="tomorrow")),
@@ -42,6 +41,22 @@ def test_a_wrong_engine_is_flagged_and_an_impossible_one_explained(monkeypatch):
     assert not facts["backwards"]["within_tolerance"]
     assert facts["of tomorrow"]["unavailable"].startswith("not available: TypeError: ")
     assert facts["elsewhere"]["unavailable"] == "not installed: No module named 'no_such_library'"
+
+
+def test_engines_agree_to_round_off_in_float64(monkeypatch):
+    """Float32 cannot tell a small fault from a flipped ReLU; float64 can."""
+    _, timing, work = _engines(monkeypatch)
+    small = work.make_work(work.SIZES["2d-stride1"].small(), 6, "float32", "cpu")
+    blocks = [block.double() for block in small.blocks]
+    small = work.Work(blocks, small.z.detach().double().requires_grad_(), small.cotangent.double())
+    names = ["published", "store", "invert", "checkpoint", "sqrt-checkpoint", "nested-checkpoint"]
+    for name, facts in timing.time_engines(names, small, "float32", 1).items():
+        assert max(facts["errors"].values()) < 1e-10, name
+
+
+def _engines(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return [import_module(f"engines.{name}") for name in ("registry", "timing", "work")]
 
 
 def _run(folder: Path, *arguments: str) -> dict[str, dict]:
