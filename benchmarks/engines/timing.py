@@ -15,8 +15,8 @@ from engines.work import Precision, Work
 Facts = dict[str, Any]
 
 TOLERANCE: dict[Precision, float] = {"float32": 1e-2, "bf16": 1e-1}
-"""Relative, and a measure of agreement, not of accuracy: the reference has round-off too. Where it flips one ReLU of n a
-gradient moves by about n^-1/2. At 8 blocks of 128x128 the float32 reference was 1.5e-3 from float64, `invert` 2e-5, so
+"""Relative, and a measure of agreement, not of accuracy: the reference has round-off too. Where it flips one ReLU of n,
+a gradient may move by n^-1/2. At 8 blocks of 128x128 the float32 reference was 1.5e-3 from float64, `invert` 2e-5, so
 that they disagree by 1.5e-3; in bf16 4e-2 was seen at 128 blocks. The tests hold the engines to 1e-10 in float64."""
 
 
