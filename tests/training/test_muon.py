@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from invrim.training.muon import Muon, orthogonalised
 
@@ -34,6 +35,21 @@ def test_a_kernel_steps_by_its_relative_rate_and_a_bias_as_adam_moves_it():
     assert (moved * conv.weight.grad).sum() < 0
     torch.testing.assert_close(conv.bias, twin.bias)
     assert not torch.allclose(conv.weight, twin.weight)
+
+
+def test_the_norms_of_a_normalised_kernel_move_as_adam_moves_them():
+    torch.manual_seed(0)
+    conv = weight_norm(nn.Conv2d(3, 5, 3))
+    twin = deepcopy(conv)
+    x = torch.randn(2, 3, 8, 7)
+    for layer, method in (
+        (conv, Muon(conv.parameters(), lr=1e-2)),
+        (twin, torch.optim.Adam(twin.parameters(), lr=1e-2)),
+    ):
+        layer(x).square().mean().backward()
+        method.step()
+    norms, same = (layer.parametrizations.weight.original0 for layer in (conv, twin))
+    torch.testing.assert_close(norms, same)
 
 
 def test_it_learns_faster_than_adam_on_an_ill_conditioned_filter():

@@ -13,7 +13,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz polynomial that grows small singular values fastest [Jordan24]_."""
 _ITERATIONS = 5
 _KERNEL_AXES = 3
-"""Parameters with at least this many axes are convolution kernels."""
+"""Parameters with at least this many axes are convolution kernels, or the norms of one, one number a row."""
 
 
 class Muon(Optimizer):
@@ -65,7 +65,7 @@ class Muon(Optimizer):
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
-                        (self._move_kernel if p.ndim >= _KERNEL_AXES else self._move_by_adam)(p, p.grad, group)
+                        (self._move_kernel if _is_kernel(p) else self._move_by_adam)(p, p.grad, group)
         return loss
 
     def _move_kernel(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
@@ -88,6 +88,10 @@ class Muon(Optimizer):
         mean = state["mean"] / (1 - first ** state["updates"])
         square = state["square"] / (1 - second ** state["updates"])
         p.sub_(group["lr"] * mean / (square.sqrt() + group["eps"]))
+
+
+def _is_kernel(p: Tensor) -> bool:
+    return p.ndim >= _KERNEL_AXES and p.numel() > p.shape[0]
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
