@@ -31,3 +31,7 @@ class WeightsError(InvrimError, ValueError):
 
 class MissingExtraError(InvrimError, ImportError):
     """An optional package is needed for what was asked."""
+
+
+class TrainingError(InvrimError, ArithmeticError):
+    """A training run that cannot go on, e.g. because its loss is no longer finite."""

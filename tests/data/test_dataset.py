@@ -40,9 +40,12 @@ def test_a_validation_item(tmp_path):
     write(tmp_path, coils=2)
     data = SliceDataset(tmp_path, training=False, **PAIRS)
     scan = read_acquisition(tmp_path / "scan.h5")
-    mask = random_columns(37, PAIRS["accelerations"], PAIRS["center_fractions"], seed_of("scan.h5"))
-    for index in range(3):
-        item = data[index]
+    assert len(data) == 2 * 3, "every slice once for each acceleration"
+    for number in range(6):
+        index, pair = divmod(number, 2)
+        chosen = PAIRS["accelerations"][pair : pair + 1], PAIRS["center_fractions"][pair : pair + 1]
+        mask = random_columns(37, *chosen, seed_of("scan.h5"))
+        item = data[number]
         assert torch.equal(item["kspace"], scan.kspace[index] * mask)
         assert torch.equal(item["mask"], mask.float().reshape(1, 1, 37))
         assert torch.equal(item["target"], scan.target[index])

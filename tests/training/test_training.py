@@ -1,13 +1,15 @@
 """Learning: losses, schedules, and a run from recipe to weights."""
 
 import csv
+import math
 from dataclasses import replace
 
+import h5py
 import pytest
 import torch
 
 from invrim import load_model
-from invrim.errors import OptionError
+from invrim.errors import OptionError, TrainingError
 from invrim.metrics import ssim
 from invrim.models import read_header
 from invrim.training import Data, Model, Optimisation, Recipe, train
@@ -121,6 +123,14 @@ def test_muon_is_chosen_by_the_recipe(recipe):
     chosen = ReconstructionTask(build_model(recipe(5)), optimisation).configure_optimizers()["optimizer"]
     assert isinstance(chosen, Muon)
     assert chosen.param_groups[0]["initial_lr"] == 3e-3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(recipe):
+    broken = recipe(5)
+    with h5py.File(broken.data.train / "a.h5", "a") as file:
+        file["reconstruction_esc"][:] = math.nan
+    with pytest.raises(TrainingError, match=r"expected a finite loss, got nan at update \d+, in \['a.h5'"):
+        train(broken)
 
 
 def test_contradicting_recipe(recipe):

@@ -38,7 +38,8 @@ class SliceDataset(Dataset[Item]):
     accelerations, center_fractions
         Of the random column masks.
     training
-        Draw a new mask for every item and epoch (see `set_epoch`), crop and flip; else masks are seeded by file name.
+        Draw a new mask for every item and epoch (see `set_epoch`), crop and flip. Else every slice occurs once for
+        each acceleration, with masks seeded by the file name.
     readout_crop
         In training, keep this many rows, placed at random. Exact physics: the readout is fully sampled.
     flip
@@ -58,17 +59,27 @@ class SliceDataset(Dataset[Item]):
         flip: bool = False,
         seed: int = 0,
     ) -> None:
-        self.accelerations = accelerations
-        self.center_fractions = center_fractions
         self.training = training
         self.augmentation = Augmentation(readout_crop=readout_crop, flip=flip)
         self.seed = seed
         self.epoch = 0
         self.entries = index_of(Path(folder))
+        pairs = list(zip(accelerations, center_fractions, strict=True))
+        self._items = [
+            (entry, chosen)
+            for entry in self.entries
+            for chosen in ([pairs] if training or entry.mask is not None else [[pair] for pair in pairs])
+        ]
+        """Slices, each with the pairs of acceleration and centre fraction of which its mask is drawn."""
         self._files = OpenFiles()
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self._items)
+
+    def shape_of(self, number: int) -> tuple[object, ...]:
+        """Matrix, coils and target size of an item: those that stack are equal."""
+        entry, _ = self._items[number]
+        return entry.shape, entry.target_size
 
     def __getitem__(self, index: int | tuple[int, int]) -> Item:
         """Load a slice, by its number, or by ``(number, epoch)`` as `ShapeBatchSampler` asks for it.
@@ -76,13 +87,13 @@ class SliceDataset(Dataset[Item]):
         The epoch travels with the number because a loader's processes do not see changes to the dataset.
         """
         number, epoch = index if isinstance(index, tuple) else (index, self.epoch)
-        entry = self.entries[number]
+        entry, pairs = self._items[number]
         rng = np.random.default_rng((self.seed, epoch, number))
         kspace, target = self._read(entry)
         if self.training:
             complete = entry.mask is None and entry.encoded is None
             kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
-        mask = self._mask(entry, rng)
+        mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
         maps = maps_from_calibration(kspace[None], mask)[0]
         if self.training:
@@ -108,11 +119,12 @@ class SliceDataset(Dataset[Item]):
             target = dataset(file, entry.target_name)[entry.index].astype(np.float32)
         return kspace, torch.from_numpy(target)
 
-    def _mask(self, entry: SliceEntry, rng: np.random.Generator) -> Tensor:
+    def _mask(self, entry: SliceEntry, pairs: list[tuple[float, float]], rng: np.random.Generator) -> Tensor:
         mask = entry.mask
         if mask is None:
             seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
-            mask = random_columns(entry.shape[-1], self.accelerations, self.center_fractions, seed)
+            accelerations, center_fractions = zip(*pairs, strict=True)
+            mask = random_columns(entry.shape[-1], accelerations, center_fractions, seed)
         return mask if entry.encoded is None else mask & entry.encoded
 
 
@@ -129,8 +141,8 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         self.seed = seed
         self.epoch = 0
         self._groups: dict[tuple[object, ...], list[int]] = {}
-        for number, entry in enumerate(dataset.entries):
-            self._groups.setdefault((entry.shape, entry.target_size), []).append(number)
+        for number in range(len(dataset)):
+            self._groups.setdefault(dataset.shape_of(number), []).append(number)
 
     def __len__(self) -> int:
         batches = sum(math.ceil(len(group) / self.batch_size) for group in self._groups.values())
