@@ -110,3 +110,14 @@ def test_inspect_says_what_is_in_a_file(tmp_path, capsys):
     assert "matrix       48 x 40" in text
     assert picture.stat().st_size > 10_000
     assert "expected an HDF5 file" in failure(capsys, "inspect", tmp_path / "no.h5")
+
+
+def test_reconstruct_refuses_to_overwrite_before_it_loads_anything(tmp_path, capsys):
+    good, raw = scan_file(tmp_path / "in", "b.h5"), scan_file(tmp_path)
+    before = raw.read_bytes()
+    message = failure(capsys, "reconstruct", good, raw, "--out", tmp_path, "--weights", "nope")
+    assert "would overwrite the input" in message
+    assert raw.read_bytes() == before
+    twin = tmp_path / "in" / "a.h5"
+    message = failure(capsys, "reconstruct", raw, twin, "--out", tmp_path / "out", "--weights", "nope")
+    assert f"for both {raw} and {twin}" in message

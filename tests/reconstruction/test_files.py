@@ -9,7 +9,7 @@ from invrim import IRIM
 from invrim.data.formats.fastmri import read_reconstruction, read_target, write_acquisition
 from invrim.errors import DataError, FileError, OptionError, WeightsError
 from invrim.models.baselines import ZeroFilled
-from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices
+from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results
 from scans import scan, scan_file
 
 
@@ -144,3 +144,26 @@ def test_full_disk_leaves_nothing(tmp_path, model, monkeypatch):
     with pytest.raises(FileError, match="no space left on device"):
         reconstruct_file(model, raw, Job(out=tmp_path / "out"))
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_raw_file_is_never_overwritten(tmp_path, model):
+    raw = scan_file(tmp_path, acceleration=2)
+    before = raw.read_bytes()
+    (tmp_path / "other").mkdir()
+    for out in (tmp_path, tmp_path / "other" / ".."):
+        with pytest.raises(OptionError, match=r"a\.h5, which would overwrite the input .*a\.h5\. Choose another --out"):
+            reconstruct_file(model, raw, Job(out=out))
+    below = scan_file(tmp_path / "zero-filled", acceleration=2)
+    with pytest.raises(OptionError, match="would overwrite the input"):
+        require_separate_results([below], Job(out=tmp_path, also=("zero-filled",)))
+    assert raw.read_bytes() == before
+
+
+def test_results_of_two_inputs_may_not_share_a_name(tmp_path):
+    first, second = tmp_path / "1" / "a.h5", tmp_path / "2" / "a.h5"
+    with pytest.raises(OptionError, match=r"got .*out/a\.h5 for both .*1/a\.h5 and .*2/a\.h5\. Rename one"):
+        require_separate_results([first, second], Job(out=tmp_path / "out"))
+    other = tmp_path / "a.hdf5"
+    require_separate_results([first, other], Job(out=tmp_path / "out"))
+    with pytest.raises(OptionError, match=r"a\.nii\.gz for both"):
+        require_separate_results([first, other], Job(out=tmp_path / "out", also=("nifti",)))
