@@ -121,3 +121,10 @@ def test_reconstruct_refuses_to_overwrite_before_it_loads_anything(tmp_path, cap
     twin = tmp_path / "in" / "a.h5"
     message = failure(capsys, "reconstruct", raw, twin, "--out", tmp_path / "out", "--weights", "nope")
     assert f"for both {raw} and {twin}" in message
+
+
+def test_simulate_refuses_two_volumes_of_one_name(tmp_path, capsys):
+    first, second = tmp_path / "1" / "t1.nii.gz", tmp_path / "2" / "t1.nii"
+    message = failure(capsys, "simulate", first, second, "--out", tmp_path / "out")
+    assert f"t1_axial.h5 for both {first} and {second}" in message
+    assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from torch import Tensor
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
-from invrim.data.formats.nifti import Plane, read_volume, slices
+from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
 from invrim.data.masks import columns_of_file
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
@@ -146,6 +146,11 @@ def _require_options(coils: int, acceleration: float, snr: float) -> None:
         )
 
 
+def simulated_path(image: Path, out: Path, plane: Plane) -> Path:
+    """Where the scan of a volume is written: ``out / "<volume>_<plane>.h5"``."""
+    return out / f"{volume_name(image)}_{plane}.h5"
+
+
 def simulate_file(
     image: Path,
     out: Path,
@@ -157,10 +162,9 @@ def simulate_file(
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Path:
-    """Simulate a scan of a NIfTI volume and write ``out / "<volume>_<plane>.h5"``; options as `simulate_volume`."""
-    volume = read_volume(image)
-    path = out / f"{volume.name}_{plane}.h5"
-    stack = np.maximum(slices(volume, plane), 0)
+    """Simulate a scan of a NIfTI volume and write `simulated_path`; options as `simulate_volume`."""
+    path = simulated_path(image, out, plane)
+    stack = np.maximum(slices(read_volume(image), plane), 0)
     acquisition = simulate_volume(
         stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice
     )
