@@ -226,3 +226,23 @@ def test_a_write_that_the_system_stops_leaves_nothing(tmp_path):
     )
     assert process.stdout.startswith(f"cannot write {tmp_path / 'scan.h5'}: file too large. Nothing was left behind")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("coils", "name"), [(1, "reconstruction_esc"), (2, "reconstruction_rss")])
+def test_of_two_targets_the_one_for_the_coils_is_chosen(tmp_path, coils, name):
+    path = write(tmp_path, coils=coils)
+    expected = read_target(path)
+    with h5py.File(path, "a") as file:
+        other = ({"reconstruction_esc", "reconstruction_rss"} - {name}).pop()
+        file[other] = np.full((3, 24, 37), 7.0)
+    assert read_header(path).target_name == name
+    assert torch.equal(read_target(path), expected)
+    assert torch.equal(read_acquisition(path).target, expected)
+
+
+def test_a_target_needs_no_kspace_beside_it(tmp_path):
+    path = write(tmp_path)
+    expected = read_target(path)
+    with h5py.File(path, "a") as file:
+        del file["kspace"]
+    assert torch.equal(read_target(path), expected)

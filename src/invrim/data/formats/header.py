@@ -15,6 +15,7 @@ from invrim.data.formats.hdf5 import attributes, dataset, open_read
 from invrim.errors import DataError
 
 _TARGETS = ("reconstruction_rss", "reconstruction_esc")
+"""Root sum of squares of several coils, and the emulated single coil's image: the challenge's targets of either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def header_of(file: h5py.File) -> Header:
     kspace = dataset(file, "kspace")
     _require_kspace(file.filename, kspace)
     matrix = (kspace.shape[-2], kspace.shape[-1])
-    target = next((name for name in _TARGETS if name in file), None)
+    target = target_name(file)
     plain = attributes(file)
     maximum = plain.get("max")
     return Header(
@@ -86,6 +87,15 @@ def header_of(file: h5py.File) -> Header:
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
         attributes=plain,
     )
+
+
+def target_name(file: h5py.File) -> str | None:
+    """Dataset with the image to recover, of two the one that belongs to the number of coils; None without any.
+
+    A file may hold a target alone; only a single coil's k-space, which has no coil axis, changes the choice.
+    """
+    single = "kspace" in file and dataset(file, "kspace").ndim == 3
+    return next((name for name in (reversed(_TARGETS) if single else _TARGETS) if name in file), None)
 
 
 def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
