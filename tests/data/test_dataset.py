@@ -246,3 +246,14 @@ def test_the_least_recently_read_file_is_closed(tmp_path):
     files.get(paths[2])
     assert first
     assert not second
+
+
+@pytest.mark.parametrize("coils", [1, 2])
+def test_a_single_centre_line_trains_one_coil_and_is_named_for_several(tmp_path, coils):
+    write(tmp_path, coils=coils, mask=torch.arange(37) % 6 == 0)
+    data = SliceDataset(tmp_path)
+    if coils == 1:
+        assert data[1]["maps"].shape == (1, 24, 37)
+    else:
+        with pytest.raises(DataError, match=r"^scan\.h5: expected at least 3 calibration lines"):
+            data[1]

@@ -1,5 +1,7 @@
 """Files in, files out."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -167,3 +169,23 @@ def test_results_of_two_inputs_may_not_share_a_name(tmp_path):
     require_separate_results([first, other], Job(out=tmp_path / "out"))
     with pytest.raises(OptionError, match=r"a\.nii\.gz for both"):
         require_separate_results([first, other], Job(out=tmp_path / "out", also=("nifti",)))
+
+
+def file_with_lines(folder, lines, coils: int = 1):
+    mask = torch.zeros(40, dtype=torch.bool)
+    mask[lines] = True
+    raw = scan(coils=coils)
+    write_acquisition(folder / "a.h5", replace(raw, kspace=raw.kspace * mask, mask=mask))
+    return folder / "a.h5"
+
+
+def test_one_coil_is_reconstructed_from_a_single_centre_line(tmp_path, model):
+    images, _ = reconstruct_slices(model, file_with_lines(tmp_path, [3, 20, 30]), Job(out=tmp_path))
+    assert images.isfinite().all()
+    assert images.any()
+
+
+@pytest.mark.parametrize(("lines", "coils"), [([3, 20, 30], 2), ([3, 30], 1)])
+def test_missing_calibration_lines_name_the_file(tmp_path, model, lines, coils):
+    with pytest.raises(DataError, match=r"^a\.h5: expected .*line"):
+        reconstruct_slices(model, file_with_lines(tmp_path, lines, coils), Job(out=tmp_path))

@@ -19,6 +19,7 @@ from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
 from invrim.data.index import SliceEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS, random_columns, seed_of
+from invrim.errors import about
 
 Item = dict[str, Any]
 
@@ -95,7 +96,8 @@ class SliceDataset(Dataset[Item]):
             kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
         mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
-        maps = maps_from_calibration(kspace[None], mask)[0]
+        with about(entry.path.name):
+            maps = maps_from_calibration(kspace[None], mask)[0]
         if self.training:
             kspace, maps, target = self.augmentation.crop(kspace, maps, target, rng)
         return {

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.progress import track
 
 from invrim.data.formats.fastmri import read_reconstruction, read_target
-from invrim.errors import DataError, FileError, ShapeError
+from invrim.errors import FileError, about
 from invrim.evaluation.protocols import evaluate_volume, find_protocol
 from invrim.evaluation.result import Evaluation
 
@@ -50,7 +50,5 @@ def _pairs(targets: Path, predictions: Path) -> list[tuple[Path, Path]]:
 
 
 def _score(target: Path, prediction: Path, protocol: str) -> dict[str, float]:
-    try:
+    with about(target.name):
         return evaluate_volume(read_target(target), read_reconstruction(prediction), protocol)
-    except (ShapeError, DataError) as error:
-        raise type(error)(f"{target.name}: {error}") from error

@@ -11,7 +11,7 @@ from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
 from invrim.data.formats.header import Header
 from invrim.data.masks import columns_of_file
-from invrim.errors import OptionError
+from invrim.errors import OptionError, about
 from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, SamplingMask
 
 
@@ -62,4 +62,6 @@ def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSqu
     shaped = mask.reshape(1, 1, 1, -1)
     if coilwise:
         return LeastSquares(SamplingMask(shaped) @ FourierTransform(2), kspace)
-    return LeastSquares(CartesianMRI(shaped, maps_from_calibration(kspace, lines)), kspace)
+    with about(acquisition.name):
+        maps = maps_from_calibration(kspace, lines)
+    return LeastSquares(CartesianMRI(shaped, maps), kspace)
