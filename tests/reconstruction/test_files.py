@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from data.fastmri_files import HEADER
 from invrim import IRIM
-from invrim.data.formats.fastmri import read_reconstruction, read_target, write_acquisition
+from invrim.data.formats.fastmri import read_header, read_reconstruction, read_target, write_acquisition
+from invrim.data.masks import columns_of_file
 from invrim.errors import DataError, FileError, OptionError, WeightsError
 from invrim.models.baselines import ZeroFilled
-from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results
+from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results, sampling_mask
 from scans import scan, scan_file
 
 
@@ -189,3 +191,13 @@ def test_one_coil_is_reconstructed_from_a_single_centre_line(tmp_path, model):
 def test_missing_calibration_lines_name_the_file(tmp_path, model, lines, coils):
     with pytest.raises(DataError, match=r"^a\.h5: expected .*line"):
         reconstruct_slices(model, file_with_lines(tmp_path, lines, coils), Job(out=tmp_path))
+
+
+@pytest.mark.parametrize("acceleration", [None, 2])
+def test_lines_that_the_scanner_filled_with_zeros_are_not_measured(tmp_path, acceleration):
+    with h5py.File(scan_file(tmp_path), "a") as file:
+        file["ismrmrd_header"] = HEADER.format(encoded=40, maximum=29, center=15)
+    mask = sampling_mask(read_header(tmp_path / "a.h5"), acceleration)
+    assert not mask[:5].any()
+    assert not mask[35:].any()
+    assert int(mask.sum()) == (30 if acceleration is None else int(columns_of_file(40, 2, "a.h5")[5:35].sum()))

@@ -92,7 +92,7 @@ class SliceDataset(Dataset[Item]):
         rng = np.random.default_rng((self.seed, epoch, number))
         kspace, target = self._read(entry)
         if self.training:
-            complete = entry.mask is None and entry.encoded is None
+            complete = bool(entry.sampled.all())
             kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
         mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
@@ -122,12 +122,11 @@ class SliceDataset(Dataset[Item]):
         return kspace, torch.from_numpy(target)
 
     def _mask(self, entry: SliceEntry, pairs: list[tuple[float, float]], rng: np.random.Generator) -> Tensor:
-        mask = entry.mask
-        if mask is None:
-            seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
-            accelerations, center_fractions = zip(*pairs, strict=True)
-            mask = random_columns(entry.shape[-1], accelerations, center_fractions, seed)
-        return mask if entry.encoded is None else mask & entry.encoded
+        if entry.mask is not None:
+            return entry.sampled
+        seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
+        accelerations, center_fractions = zip(*pairs, strict=True)
+        return random_columns(entry.shape[-1], accelerations, center_fractions, seed) & entry.sampled
 
 
 class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):

@@ -25,8 +25,8 @@ class SliceEntry:
     """Of the whole volume."""
     mask: Tensor | None
     """The file's own, bool ``(kx,)``."""
-    encoded: Tensor | None
-    """Lines that the scanner encoded, bool ``(kx,)``; the others are zeros. None where all were."""
+    sampled: Tensor
+    """Measured lines, bool ``(kx,)``, as `invrim.data.formats.header.Header.sampled`."""
 
 
 def index_of(folder: Path) -> list[SliceEntry]:
@@ -55,7 +55,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"Move the file out of the training folder."
         )
     maximum = float(read_target(path).max()) if header.maximum is None else header.maximum
-    encoded = header.encoded
+    sampled = header.sampled
     return [
         SliceEntry(
             path=path,
@@ -65,7 +65,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             target_size=header.target_size,
             maximum=maximum,
             mask=header.mask,
-            encoded=encoded,
+            sampled=sampled,
         )
         for index in range(header.slices)
     ]

@@ -16,7 +16,7 @@ from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, Sampl
 
 
 def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
-    """Lines to reconstruct from, bool ``(kx,)``: the file's own, or some of a fully sampled file's.
+    """Lines to reconstruct from, bool ``(kx,)``: all that were measured, or some of a fully sampled file's.
 
     Parameters
     ----------
@@ -30,16 +30,14 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
     OptionError
         If the file is already undersampled.
     """
-    columns = header.matrix[1]
     if acceleration is None:
-        return torch.ones(columns, dtype=torch.bool) if header.mask is None else header.mask
+        return header.sampled
     if header.mask is not None:
         raise OptionError(
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
         )
-    mask = columns_of_file(columns, acceleration, header.name)
-    return mask if header.encoded is None else mask & header.encoded
+    return columns_of_file(header.matrix[1], acceleration, header.name) & header.sampled
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:

@@ -246,3 +246,20 @@ def test_a_target_needs_no_kspace_beside_it(tmp_path):
     with h5py.File(path, "a") as file:
         del file["kspace"]
     assert torch.equal(read_target(path), expected)
+
+
+def test_measured_lines_are_in_the_mask_and_encoded(tmp_path):
+    line = torch.arange(37)
+    assert read_header(write(tmp_path)).sampled.all()
+    path = write(tmp_path, mask=MASK)
+    assert torch.equal(read_header(path).sampled, MASK)
+    with h5py.File(path, "a") as file:
+        file["ismrmrd_header"] = HEADER.format(encoded=37, maximum=29, center=15)
+    assert torch.equal(read_header(path).sampled, MASK & (line >= 3) & (line < 33))
+
+
+def test_a_file_without_any_measured_line_is_refused(tmp_path):
+    path = write(tmp_path, mask=torch.zeros(37, dtype=torch.bool))
+    with pytest.raises(DataError, match=r"scan\.h5: expected at least one measured line, got none") as error:
+        read_header(path)
+    one_line(error)

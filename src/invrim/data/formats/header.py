@@ -30,7 +30,7 @@ class Header:
     matrix: tuple[int, int]
     """Size of k-space, ``(ky, kx)`` = (readout, phase encoding)."""
     mask: Tensor | None
-    """Sampled lines, bool ``(kx,)``; None when all were measured."""
+    """The file's own, bool ``(kx,)``; None where it has none. See `sampled`."""
     padding: tuple[int, int] | None
     """Lines ``[left, right)`` that the scanner encoded; None when the file has no ISMRMRD header."""
     target_name: str | None
@@ -43,14 +43,13 @@ class Header:
     """All scalar attributes."""
 
     @property
-    def encoded(self) -> Tensor | None:
-        """Lines that the scanner encoded, bool ``(kx,)``; it filled the others with zeros. None where all were."""
+    def sampled(self) -> Tensor:
+        """Measured lines, bool ``(kx,)``: in the mask, and encoded by the scanner, which zero-fills the others."""
         columns = self.matrix[1]
         left, right = self.padding or (0, columns)
-        if left <= 0 and right >= columns:
-            return None
         line = torch.arange(columns)
-        return (line >= left) & (line < right)
+        encoded = (line >= left) & (line < right)
+        return encoded if self.mask is None else encoded & self.mask
 
 
 def read_header(path: Path) -> Header:
@@ -61,7 +60,7 @@ def read_header(path: Path) -> Header:
     FileError
         The file is missing, not HDF5, cut short, or has no `kspace`.
     DataError
-        `kspace` has the wrong axes or type, or the mask the wrong length.
+        `kspace` has the wrong axes or type, the mask the wrong length, or no line was measured.
     """
     with open_read(path) as file:
         return header_of(file)
@@ -75,7 +74,7 @@ def header_of(file: h5py.File) -> Header:
     target = target_name(file)
     plain = attributes(file)
     maximum = plain.get("max")
-    return Header(
+    header = Header(
         name=Path(file.filename).name,
         slices=kspace.shape[0],
         coils=kspace.shape[1] if kspace.ndim == 4 else 1,
@@ -87,6 +86,12 @@ def header_of(file: h5py.File) -> Header:
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
         attributes=plain,
     )
+    if not header.sampled.any():
+        raise DataError(
+            f"{file.filename}: expected at least one measured line, got none in `mask` and `ismrmrd_header`. "
+            f"Correct or delete the mask."
+        )
+    return header
 
 
 def target_name(file: h5py.File) -> str | None:
