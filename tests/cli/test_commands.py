@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import pytest
 
 from invrim.cli.main import COMMANDS, main
@@ -78,6 +79,10 @@ def test_recipe_from_file_and_flags(recipe):
         (("out:", "outt:"), "Did you mean 'out'?"),
         (("updates: 2", "updates: many"), "optimisation.updates"),
         (("loss: ssim+l1", "loss: l3"), "optimisation.loss"),
+        (("updates: 2", "updates: 0"), "expected updates above 0, got 0"),
+        (("out: OUT", "out: OUT\nvalidate_every: 0"), "expected validate_every above 0, got 0"),
+        (("validation: IN", "validation: IN, batch_size: 0"), "expected batch_size above 0, got 0"),
+        (("validation: IN", "validation: IN, readout_crop: 0"), "expected readout_crop above 0, got 0"),
     ],
 )
 def test_bad_recipes(recipe, capsys, change, message):
@@ -128,3 +133,13 @@ def test_simulate_refuses_two_volumes_of_one_name(tmp_path, capsys):
     message = failure(capsys, "simulate", first, second, "--out", tmp_path / "out")
     assert f"t1_axial.h5 for both {first} and {second}" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_inspect_and_accelerations_out_of_range(tmp_path, capsys):
+    raw = scan_file(tmp_path)
+    for value in ("0", "nan"):
+        message = failure(capsys, "reconstruct", raw, "--out", tmp_path / "out", "--acceleration", value)
+        assert f"expected an acceleration >= 1, got {value}" in message
+    with h5py.File(raw, "a") as file:
+        file["mask"] = [0] * 40
+    assert "a.h5: expected at least one measured line" in failure(capsys, "inspect", raw)

@@ -1,5 +1,6 @@
 """Files in, files out."""
 
+import math
 from dataclasses import replace
 
 import h5py
@@ -201,3 +202,9 @@ def test_lines_that_the_scanner_filled_with_zeros_are_not_measured(tmp_path, acc
     assert not mask[:5].any()
     assert not mask[35:].any()
     assert int(mask.sum()) == (30 if acceleration is None else int(columns_of_file(40, 2, "a.h5")[5:35].sum()))
+
+
+@pytest.mark.parametrize("acceleration", [0, 0.5, math.nan, math.inf])
+def test_accelerations_that_are_none(tmp_path, acceleration):
+    with pytest.raises(OptionError, match=f"expected an acceleration >= 1, got {acceleration}"):
+        Job(out=tmp_path, acceleration=acceleration)

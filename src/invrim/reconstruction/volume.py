@@ -13,6 +13,7 @@ from invrim.data.formats.fastmri import read_acquisition, read_header, write_rec
 from invrim.data.formats.header import Header
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.pictures import write_picture
+from invrim.data.masks import require_acceleration
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder, require_separate
 from invrim.models import IRIM
@@ -44,6 +45,8 @@ class Job:
             )
         if self.batch < 1:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
+        if self.acceleration is not None:
+            require_acceleration(self.acceleration)
 
     def outputs(self, path: Path) -> dict[str, Path]:
         """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`."""
