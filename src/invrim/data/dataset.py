@@ -19,7 +19,7 @@ from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
 from invrim.data.index import SliceEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS, random_columns, seed_of
-from invrim.errors import about
+from invrim.errors import DataError, about
 
 Item = dict[str, Any]
 
@@ -119,6 +119,11 @@ class SliceDataset(Dataset[Item]):
         with damage_as_file_error(entry.path):
             kspace = kspace_slices(file, slice(entry.index, entry.index + 1))[0]
             target = dataset(file, entry.target_name)[entry.index].astype(np.float32)
+        if not np.isfinite(target).all():
+            raise DataError(
+                f"{entry.path.name}: expected finite intensities in `{entry.target_name}`, got NaN or Inf in slice "
+                f"{entry.index}. Correct the target, or move the file out of the folder."
+            )
         return kspace, torch.from_numpy(target)
 
     def _mask(self, entry: SliceEntry, pairs: list[tuple[float, float]], rng: np.random.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """A list of all slices in a folder, made from file headers."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def index_of(folder: Path) -> list[SliceEntry]:
     FileError
         There are none, or one cannot be read.
     DataError
-        A file has no target.
+        A file has no target, or no positive maximum.
     """
     paths = sorted(folder.glob("*.h5"))
     if not paths:
@@ -55,6 +56,11 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"Move the file out of the training folder."
         )
     maximum = float(read_target(path).max()) if header.maximum is None else header.maximum
+    if not 0 < maximum < math.inf:
+        raise DataError(
+            f"{path.name}: expected a largest intensity above 0, got {maximum:g}. Correct the attribute `max` or the "
+            f"target, or move the file out of the folder."
+        )
     sampled = header.sampled
     return [
         SliceEntry(
