@@ -68,6 +68,17 @@ def require_separate(outputs: Sequence[tuple[Path, Path]]) -> None:
         taken[place] = path
 
 
+def visible_files(folder: Path, suffix: str) -> list[Path]:
+    """Files of a folder by name; hidden ones are left out, for that is what `atomic_write` has not finished."""
+    return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+
+
+def require_folder(path: Path) -> None:
+    """Notice before a long computation that there is no folder for its result ``path``."""
+    if not path.parent.is_dir():
+        raise FileError(f"expected to write {path}, got no folder {path.parent}. Make it, or correct the path.")
+
+
 def make_folder(folder: Path) -> Path:
     """Make a folder and those above it; one that is there already will do."""
     try:

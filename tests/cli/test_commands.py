@@ -143,3 +143,14 @@ def test_inspect_and_accelerations_out_of_range(tmp_path, capsys):
     with h5py.File(raw, "a") as file:
         file["mask"] = [0] * 40
     assert "a.h5: expected at least one measured line" in failure(capsys, "inspect", raw)
+
+
+def test_evaluate_notices_early_that_its_numbers_have_no_place(tmp_path, capsys):
+    place = tmp_path / "nowhere" / "s.json"
+    message = failure(capsys, "evaluate", "--targets", "no", "--predictions", "no", "--json", place)
+    assert f"expected to write {place}, got no folder {place.parent}" in message
+
+
+def test_a_folder_instead_of_a_file(tmp_path, capsys):
+    for command in (["inspect", tmp_path], ["reconstruct", tmp_path, "--out", tmp_path / "out"]):
+        assert f"got a folder. Give its files, e.g. {tmp_path}/*.h5" in failure(capsys, *command)

@@ -289,3 +289,9 @@ def test_a_maximum_that_scales_nothing_is_refused(tmp_path, value):
         file.attrs["max"] = value
     with pytest.raises(DataError, match=rf"^scan\.h5: expected a largest intensity above 0, got {value:g}\."):
         SliceDataset(tmp_path)
+
+
+def test_files_that_are_still_being_written_are_left_alone(tmp_path):
+    write(tmp_path)
+    (tmp_path / ".partial-7-b.h5").write_bytes(b"half")
+    assert len(SliceDataset(tmp_path).entries) == 3

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from invrim.data.formats.fastmri import read_header, read_target
 from invrim.errors import DataError, FileError
+from invrim.files import visible_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ def index_of(folder: Path) -> list[SliceEntry]:
     DataError
         A file has no target, or no positive maximum.
     """
-    paths = sorted(folder.glob("*.h5"))
+    paths = visible_files(folder, ".h5")
     if not paths:
         raise FileError(
             f"expected a folder with .h5 files, got {folder}. Make some with `invrim simulate`, or correct the path."

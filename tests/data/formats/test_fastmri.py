@@ -263,3 +263,31 @@ def test_a_file_without_any_measured_line_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"scan\.h5: expected at least one measured line, got none") as error:
         read_header(path)
     one_line(error)
+
+
+def test_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(FileError, match=r"got a folder\. Give its files, e\.g\. .*/\*\.h5") as error:
+        read_header(tmp_path)
+    one_line(error)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = write(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # a mode would not stop root, as whom tests may run
+    with pytest.raises(FileError, match=r"expected a file that can be read, got: permission denied\.") as error:
+        read_header(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("header", ["no XML", 7])
+def test_a_header_of_another_kind_names_the_file(tmp_path, header):
+    path = write(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["ismrmrd_header"] = header
+    with pytest.raises(DataError, match=r"scan\.h5: expected ISMRMRD XML in `ismrmrd_header`") as error:
+        read_header(path)
+    one_line(error)

@@ -12,7 +12,7 @@ from torch import Tensor
 from invrim.data.acquisition import Attribute
 from invrim.data.formats.encoding import zero_padding
 from invrim.data.formats.hdf5 import attributes, dataset, open_read
-from invrim.errors import DataError
+from invrim.errors import DataError, about
 
 _TARGETS = ("reconstruction_rss", "reconstruction_esc")
 """Root sum of squares of several coils, and the emulated single coil's image: the challenge's targets of either."""
@@ -80,7 +80,7 @@ def header_of(file: h5py.File) -> Header:
         coils=kspace.shape[1] if kspace.ndim == 4 else 1,
         matrix=matrix,
         mask=_mask(file, matrix[1]) if "mask" in file else None,
-        padding=zero_padding(dataset(file, "ismrmrd_header")[()]) if "ismrmrd_header" in file else None,
+        padding=_padding(file) if "ismrmrd_header" in file else None,
         target_name=target,
         target_size=_target_size(file, target, kspace.shape[0]) if target else None,
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
@@ -114,6 +114,11 @@ def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
             f"{path}: expected `kspace` of complex64, got {kspace.dtype}. Join real and imaginary part into one "
             f"complex array."
         )
+
+
+def _padding(file: h5py.File) -> tuple[int, int] | None:
+    with about(file.filename):
+        return zero_padding(dataset(file, "ismrmrd_header")[()])
 
 
 def _mask(file: h5py.File, columns: int) -> Tensor:
