@@ -6,6 +6,7 @@ from dataclasses import replace
 import h5py
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from invrim import load_model
 from invrim.errors import OptionError, TrainingError
@@ -101,6 +102,23 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     second = torch.load(recipe(40).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert (first, second) == (20, 40)
     assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
+
+
+def test_two_processes_make_all_updates(recipe, monkeypatch):
+    """They share the batches of an epoch, which is known only once they have met: here, when the run has begun."""
+    met = ReconstructionTask.on_fit_start
+    monkeypatch.setattr(
+        ReconstructionTask,
+        "on_fit_start",
+        lambda task: (met(task), monkeypatch.setattr("invrim.data.dataset._processes", lambda: (1, 2)))[0],
+    )
+    train(recipe(6))
+    assert torch.load(recipe(6).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
+
+
+def test_only_the_first_process_writes_weights(recipe, monkeypatch):
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    assert not train(recipe(1)).exists()
 
 
 @pytest.mark.parametrize(

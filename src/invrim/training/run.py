@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -51,13 +50,13 @@ def train(recipe: Recipe) -> Path:
         num_nodes=recipe.nodes,
         precision=fastest_precision() if recipe.precision == "auto" else recipe.precision,
         max_steps=recipe.optimisation.updates,
-        max_epochs=math.ceil(recipe.optimisation.updates / len(training)),
+        max_epochs=-1,  # updates alone count: an epoch is shorter the more processes share it
         max_time=_duration(recipe.optimisation.minutes),
         val_check_interval=min(recipe.validate_every, recipe.optimisation.updates),
         check_val_every_n_epoch=None,
         gradient_clip_val=recipe.optimisation.clip,
         use_distributed_sampler=False,
-        log_every_n_steps=min(10, len(training)),
+        log_every_n_steps=min(10, recipe.optimisation.updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
         callbacks=[best, LearningRateMonitor("step"), RichProgressBar()],
         enable_model_summary=False,
@@ -67,9 +66,13 @@ def train(recipe: Recipe) -> Path:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
         trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
         (final,) = trainer.validate(task, validation, verbose=False)
-    return _export(task.model, best, final, recipe, trainer)
+    if trainer.is_global_zero:
+        _export(task.model, best, final, recipe, trainer)
+    trainer.strategy.barrier()
+    return recipe.out / WEIGHTS
 
 
 def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
@@ -121,7 +124,7 @@ def _loader(dataset: SliceDataset, batch_size: int, workers: int, *, shuffle: bo
     )
 
 
-def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, trainer: Trainer) -> Path:
+def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, trainer: Trainer) -> None:
     if best.best_model_path:
         state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
         model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
@@ -132,7 +135,7 @@ def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, t
         "validation": {"best_ssim": score, "last": dict(final) if isinstance(final, dict) else {}},
         "torch": torch.__version__,
     }
-    return save_model(model, recipe.out / WEIGHTS, recipe=provenance)
+    save_model(model, recipe.out / WEIGHTS, recipe=provenance)
 
 
 def _next_log(out: Path) -> str:
