@@ -1,6 +1,7 @@
 """Learning: losses, schedules, and a run from recipe to weights."""
 
 import csv
+import json
 from dataclasses import replace
 
 import h5py
@@ -9,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from invrim import load_model
-from invrim.errors import OptionError, TrainingError
+from invrim.errors import FileError, OptionError, TrainingError
 from invrim.metrics import ssim
 from invrim.models import read_header
 from invrim.training import Data, Model, Optimisation, Recipe, train
@@ -102,6 +103,20 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     second = torch.load(recipe(40).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert (first, second) == (20, 40)
     assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
+
+
+def test_a_folder_with_another_recipes_run_is_refused(recipe):
+    train(recipe(1))
+    other = recipe(2, seed=3)
+    with pytest.raises(OptionError, match=r"got another seed: 3 here, 0 there\. Choose another out, or delete it\."):
+        train(other)
+    deeper = recipe(2)
+    with pytest.raises(OptionError, match=r"got another model\.hidden: \[6\] here, \[6, 8\] there\."):
+        train(replace(deeper, model=replace(deeper.model, hidden=(6,), strides=(1,))))
+    assert json.loads((other.out / "recipe.json").read_text())["seed"] == 0
+    (other.out / "recipe.json").unlink()
+    with pytest.raises(FileError, match=r"got no readable recipe.json\. Choose another out, or delete it\."):
+        train(other)
 
 
 def test_two_processes_make_all_updates(recipe, monkeypatch):

@@ -19,6 +19,7 @@ from invrim.errors import OptionError
 from invrim.models import IRIM, save_model
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Recipe
+from invrim.training.resume import find_checkpoint, write_recipe
 
 WEIGHTS = "weights.safetensors"
 
@@ -27,16 +28,18 @@ def train(recipe: Recipe) -> Path:
     """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
+    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes and devices. Logs are
+    in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
     OptionError
-        If recipe fields contradict each other.
+        If recipe fields contradict each other, or ``recipe.out`` holds the run of another recipe.
     FileError, DataError
         If the data cannot be used.
     """
     _quieten()
+    last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
     training, validation = loaders(recipe)
     task = ReconstructionTask(build_model(recipe), recipe.optimisation)
@@ -61,13 +64,14 @@ def train(recipe: Recipe) -> Path:
         callbacks=[best, LearningRateMonitor("step"), RichProgressBar()],
         enable_model_summary=False,
     )
-    last = recipe.out / "checkpoints" / "last.ckpt"
+    if trainer.is_global_zero:
+        write_recipe(recipe)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
-        trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
+        trainer.fit(task, training, validation, ckpt_path=last)
         (final,) = trainer.validate(task, validation, verbose=False)
     if trainer.is_global_zero:
         _export(task.model, best, final, recipe, trainer)
