@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from invrim import load_model
+from invrim.data.dataset import SliceDataset
 from invrim.errors import FileError, OptionError, TrainingError
 from invrim.metrics import ssim
 from invrim.models import read_header
@@ -103,6 +104,28 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     second = torch.load(recipe(40).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert (first, second) == (20, 40)
     assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
+
+
+@pytest.mark.parametrize("updates", [4, 6])
+def test_a_run_in_two_parts_sees_what_one_run_sees(recipe, monkeypatch, updates):
+    """Three batches an epoch. After a first part that ends inside an epoch the second makes the rest of it; after
+    one that ends with an epoch it goes on with later ones (Lightning may leave one out)."""
+    asked: list[tuple[int, int]] = []
+    load = SliceDataset.__getitem__
+
+    def noted(dataset, index):
+        if dataset.training:
+            asked.append(index)
+        return load(dataset, index)
+
+    monkeypatch.setattr(SliceDataset, "__getitem__", noted)
+    train(recipe(10, "one"))
+    whole, asked = asked, []
+    train(recipe(updates, "two"))
+    first = len(asked)
+    train(recipe(10, "two"))
+    assert asked == whole or updates % 3 == 0
+    assert set(asked[:first]).isdisjoint(asked[first:])
 
 
 def test_a_folder_with_another_recipes_run_is_refused(recipe):

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
 from torch.utils.data import DataLoader
 
 from invrim.data.dataset import ShapeBatchSampler, SliceDataset, collate
@@ -41,7 +42,7 @@ def train(recipe: Recipe) -> Path:
     _quieten()
     last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
-    training, validation = loaders(recipe)
+    training, validation = loaders(recipe, made=_updates_of(last))
     task = ReconstructionTask(build_model(recipe), recipe.optimisation)
     best = ModelCheckpoint(
         recipe.out / "checkpoints", "best", monitor="validation/ssim", mode="max", save_last=True,
@@ -61,7 +62,8 @@ def train(recipe: Recipe) -> Path:
         use_distributed_sampler=False,
         log_every_n_steps=min(10, recipe.optimisation.updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
-        callbacks=[best, LearningRateMonitor("step"), RichProgressBar()],
+        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if Console().is_terminal else [])],
+        enable_progress_bar=Console().is_terminal,
         enable_model_summary=False,
     )
     if trainer.is_global_zero:
@@ -77,6 +79,13 @@ def train(recipe: Recipe) -> Path:
         _export(task.model, best, final, recipe, trainer)
     trainer.strategy.barrier()
     return recipe.out / WEIGHTS
+
+
+class _Bar(RichProgressBar):
+    """Without the last epoch's number, which Lightning makes up: updates end a run, not epochs."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch}"
 
 
 def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
@@ -100,8 +109,8 @@ def build_model(recipe: Recipe) -> IRIM:
     return model
 
 
-def loaders(recipe: Recipe) -> tuple[DataLoader, DataLoader]:
-    """Make the loaders of training and validation slices."""
+def loaders(recipe: Recipe, made: int = 0) -> tuple[DataLoader, DataLoader]:
+    """Make the loaders of training and validation slices; training goes on after the updates that were made."""
     data = recipe.data
     if len(data.accelerations) != len(data.center_fractions):
         raise OptionError(
@@ -115,17 +124,27 @@ def loaders(recipe: Recipe) -> tuple[DataLoader, DataLoader]:
     validation = SliceDataset(
         data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False
     )
+    # Lightning tells only samplers of single items, not of batches, at which epoch a run goes on.
     return (
-        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed),
+        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed, made=made),
         _loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
     )
 
 
-def _loader(dataset: SliceDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int) -> DataLoader:
+def _loader(
+    dataset: SliceDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int, made: int = 0
+) -> DataLoader:
     sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
+    sampler.go_on(made)
     return DataLoader(
         dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
     )
+
+
+def _updates_of(checkpoint: Path | None) -> int:
+    if checkpoint is None:
+        return 0
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
 
 
 def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, trainer: Trainer) -> None:
