@@ -91,9 +91,26 @@ def test_a_run_learns_and_its_weights_stand_alone(recipe):
     assert max(scores) > scores[0]
     header = read_header(weights)["recipe"]
     assert header["recipe"]["optimisation"]["updates"] == 150
-    assert header["validation"]["best_ssim"] == pytest.approx(max(scores), abs=1e-5)
+    assert header["seed"] == 0
+    assert header["data"] == {"training": {"a.h5": 3, "b.h5": 2}, "validation": {"c.h5": 3}}
+    assert header["validation"]["ssim"] == pytest.approx(max(scores), abs=1e-5)
+    assert 15 < header["validation"]["psnr"] < 60
     assert load_model(weights).options["hidden"] == [6, 8]
     assert list((weights.parent / "logs" / "run-0").glob("events*")), "a TensorBoard log"
+
+
+def test_the_best_weights_are_kept_with_their_own_scores(recipe, monkeypatch):
+    def ruin(task):
+        for parameter in task.parameters():
+            parameter.data += 0.5
+
+    monkeypatch.setattr(ReconstructionTask, "on_train_end", ruin)
+    weights = train(replace(recipe(6), validate_every=4))
+    good, ruined = validation(weights.parent)  # the best is validated again, but not logged at the wrong update
+    assert good > ruined + 0.01
+    header = read_header(weights)["recipe"]
+    assert header["validation"]["ssim"] == pytest.approx(good, abs=1e-5)
+    assert header["updates"] == 4
 
 
 def test_a_run_goes_on_where_it_stopped(recipe):

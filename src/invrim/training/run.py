@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -48,7 +49,25 @@ def train(recipe: Recipe) -> Path:
         recipe.out / "checkpoints", "best", monitor="validation/ssim", mode="max", save_last=True,
         enable_version_counter=False,
     )  # fmt: skip
-    trainer = Trainer(
+    trainer = _trainer(recipe, best)
+    if trainer.is_global_zero:
+        write_recipe(recipe)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
+        trainer.fit(task, training, validation, ckpt_path=last)
+        scores = _keep_best(trainer, task, validation, best)
+    if trainer.is_global_zero:
+        _export(task.model, recipe, (training, validation), scores)
+    trainer.strategy.barrier()
+    return recipe.out / WEIGHTS
+
+
+def _trainer(recipe: Recipe, best: ModelCheckpoint) -> Trainer:
+    on_terminal = Console().is_terminal
+    return Trainer(
         accelerator="auto",
         devices=recipe.devices,
         num_nodes=recipe.nodes,
@@ -62,23 +81,10 @@ def train(recipe: Recipe) -> Path:
         use_distributed_sampler=False,
         log_every_n_steps=min(10, recipe.optimisation.updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
-        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if Console().is_terminal else [])],
-        enable_progress_bar=Console().is_terminal,
+        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if on_terminal else [])],
+        enable_progress_bar=on_terminal,
         enable_model_summary=False,
     )
-    if trainer.is_global_zero:
-        write_recipe(recipe)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
-        trainer.fit(task, training, validation, ckpt_path=last)
-        (final,) = trainer.validate(task, validation, verbose=False)
-    if trainer.is_global_zero:
-        _export(task.model, best, final, recipe, trainer)
-    trainer.strategy.barrier()
-    return recipe.out / WEIGHTS
 
 
 class _Bar(RichProgressBar):
@@ -147,18 +153,42 @@ def _updates_of(checkpoint: Path | None) -> int:
     return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
 
 
-def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, trainer: Trainer) -> None:
-    if best.best_model_path:
-        state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
-        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
-    score = None if best.best_model_score is None else float(best.best_model_score)
+def _keep_best(
+    trainer: Trainer, task: ReconstructionTask, validation: DataLoader, best: ModelCheckpoint
+) -> dict[str, float]:
+    """Load the best checkpoint if it is ahead of the last state, and return the scores of what is then there."""
+    scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
+    if best.best_model_score is None or float(best.best_model_score) <= scores["ssim"]:
+        return scores
+    checkpoint = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    task.load_state_dict(checkpoint["state_dict"])
+    trainer.loggers = []  # in the log these scores would stand at the last update
+    return {"updates": checkpoint["global_step"], **_validate(trainer, task, validation)}
+
+
+def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader) -> dict[str, float]:
+    (scores,) = trainer.validate(task, validation, verbose=False)
+    return {name.removeprefix("validation/"): float(score) for name, score in scores.items()}
+
+
+def _export(model: IRIM, recipe: Recipe, loaders: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
+    training, validation = (_slices_of(loader) for loader in loaders)
     provenance = {
         "recipe": recipe.as_json(),
-        "updates": trainer.global_step,
-        "validation": {"best_ssim": score, "last": dict(final) if isinstance(final, dict) else {}},
+        "seed": recipe.seed,
+        "data": {"training": training, "validation": validation},
+        "updates": int(scores["updates"]),
+        "validation": {name: scores[name] for name in ("ssim", "psnr")},
         "torch": torch.__version__,
     }
     save_model(model, recipe.out / WEIGHTS, recipe=provenance)
+
+
+def _slices_of(loader: DataLoader) -> dict[str, int]:
+    """File name -> number of slices."""
+    dataset = loader.dataset
+    assert isinstance(dataset, SliceDataset)
+    return dict(Counter(entry.path.name for entry in dataset.entries))
 
 
 def _next_log(out: Path) -> str:
