@@ -63,6 +63,14 @@ def test_every_command_explains_itself(name, capsys):
     assert f"usage: invrim {name}" in capsys.readouterr().out
 
 
+def test_the_demo_says_how_to_add_a_scan(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--raw FILE" in text
+    assert "add scans of your own" in text
+
+
 def test_unknown_command(capsys):
     assert "expected a command of demo, inspect" in failure(capsys, "reconstrukt")
 
@@ -77,6 +85,10 @@ def test_recipe_from_file_and_flags(recipe):
     [
         (("updates:", "updatess:"), "got 'optimisation.updatess'. Did you mean 'optimisation.updates'?"),
         (("out:", "outt:"), "Did you mean 'out'?"),
+        (("updates: 2", "updates: 2, lr: 1"), "got 'optimisation.lr'. Did you mean 'optimisation.learning_rate'?"),
+        (("optimisation:", "optimizer: adam\noptimisation:"), "Did you mean 'optimisation.optimiser'?"),
+        (("model:", "modell: 1\nmodel:"), "got 'modell'. See `invrim train --help`."),  # a group is no answer
+        (("out:", "banana: 1\nout:"), "got 'banana'. See `invrim train --help`."),
         (("updates: 2", "updates: many"), "optimisation.updates"),
         (("loss: ssim+l1", "loss: l3"), "optimisation.loss"),
         (("updates: 2", "updates: 0"), "expected updates above 0, got 0"),
@@ -87,6 +99,14 @@ def test_recipe_from_file_and_flags(recipe):
 )
 def test_bad_recipes(recipe, capsys, change, message):
     assert message in failure(capsys, "train", "--config", recipe(RECIPE.replace(*change)))
+
+
+def test_help_of_train_says_what_the_fields_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Updates over which the step size rises to its peak." in text
+    assert "Folder for checkpoints, logs and the final weights" in text
 
 
 def test_missing_recipe_and_unknown_flag(recipe, capsys):
