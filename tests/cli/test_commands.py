@@ -6,9 +6,12 @@ import time
 
 import h5py
 import pytest
+import torch
 
+from invrim import IRIM
 from invrim.cli.main import COMMANDS, main
 from invrim.cli.train import read_recipe
+from invrim.models import save_model
 from scans import scan_file
 
 RECIPE = """
@@ -55,7 +58,35 @@ def test_help_is_instant():
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"train"}))
+HEAVY = ("torch", "lightning", "matplotlib", "h5py", "nibabel")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_loads_nothing_heavy(name):
+    code = f"""
+import sys
+from invrim.cli.main import main
+try:
+    main([{name!r}, "--help"])
+finally:
+    print("loaded:", [name for name in {HEAVY} if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.endswith("loaded: []\n")
+
+
+def test_no_bars_where_there_is_no_terminal(tmp_path, capfd):
+    torch.manual_seed(0)
+    weights = save_model(IRIM(steps=1, hidden=[4], strides=[1], channels=4, head="eta"), tmp_path / "w.safetensors")
+    raw = [str(scan_file(tmp_path / "raw", name, acceleration=2)) for name in ("a.h5", "b.h5")]
+    out = str(tmp_path / "out")
+    assert main(["reconstruct", *raw, "--out", out, "--weights", str(weights)]) == 0
+    assert capfd.readouterr().out.splitlines() == [f"{name} -> {out}/{name}" for name in ("a.h5", "b.h5")]
+    assert main(["evaluate", "--targets", str(tmp_path / "raw"), "--predictions", out]) == 0
+    assert capfd.readouterr().out.startswith("protocol: fastmri")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
