@@ -11,7 +11,7 @@ import torch
 from invrim import IRIM
 from invrim.cli.main import COMMANDS, main
 from invrim.cli.train import read_recipe
-from invrim.models import save_model
+from invrim.models import load_model, save_model
 from scans import scan_file
 
 RECIPE = """
@@ -40,6 +40,12 @@ def failure(capsys, *argv: object) -> str:
     assert captured.err.count("\n") == 1, "an error is one line"
     assert "Traceback" not in captured.err
     return captured.err
+
+
+def small_weights(folder) -> str:
+    torch.manual_seed(0)
+    model = IRIM(steps=1, hidden=[4], strides=[1], channels=4, head="eta")
+    return str(save_model(model, folder / "w.safetensors"))
 
 
 def test_help_names_every_command(capsys):
@@ -76,11 +82,10 @@ finally:
 
 
 def test_no_bars_where_there_is_no_terminal(tmp_path, capfd):
-    torch.manual_seed(0)
-    weights = save_model(IRIM(steps=1, hidden=[4], strides=[1], channels=4, head="eta"), tmp_path / "w.safetensors")
+    weights = small_weights(tmp_path)
     raw = [str(scan_file(tmp_path / "raw", name, acceleration=2)) for name in ("a.h5", "b.h5")]
     out = str(tmp_path / "out")
-    assert main(["reconstruct", *raw, "--out", out, "--weights", str(weights)]) == 0
+    assert main(["reconstruct", *raw, "--out", out, "--weights", weights]) == 0
     assert capfd.readouterr().out.splitlines() == [f"{name} -> {out}/{name}" for name in ("a.h5", "b.h5")]
     assert main(["evaluate", "--targets", str(tmp_path / "raw"), "--predictions", out]) == 0
     assert capfd.readouterr().out.startswith("protocol: fastmri")
@@ -155,6 +160,27 @@ def test_bad_input_of_reconstruct(tmp_path, capsys):
     out = tmp_path / "out"
     assert "expected a weights file" in failure(capsys, "reconstruct", raw, "--out", out, "--weights", "nope")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "available", "expected"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_device_of_reconstruct(tmp_path, monkeypatch, name, available, expected):
+    asked = []
+    raw, weights = str(scan_file(tmp_path, acceleration=2)), small_weights(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(
+        "invrim.models.load_model", lambda path, device: asked.append(device) or load_model(path, device="cpu")
+    )
+    assert main(["reconstruct", raw, "--out", str(tmp_path / "out"), "--weights", weights, "--device", name]) == 0
+    assert asked == [expected]
+
+
+def test_a_gpu_that_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = failure(capsys, "reconstruct", scan_file(tmp_path), "--out", tmp_path / "out", "--device", "cuda")
+    assert "expected a CUDA device for --device cuda, got none" in message
 
 
 def test_inspect_says_what_is_in_a_file(tmp_path, capsys):
