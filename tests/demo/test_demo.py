@@ -51,14 +51,16 @@ def headings(page):
     return re.findall(r"<h2>(.*?)</h2>", page)
 
 
-def test_the_story_without_training(tmp_path, fetched, weights, monkeypatch):
+def test_the_story_without_training(tmp_path, fetched, weights, monkeypatch, capsys):
     monkeypatch.setattr(story, "DEPTHS", (1, 2))
-    page = story.tell(tmp_path / "out", minutes=0, weights=weights).read_text()
+    out = tmp_path / ("long" * 20) / "[bold]"
+    page = story.tell(out, minutes=0, weights=weights).read_text()
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().out.splitlines(), "a path that can be copied"
     assert headings(page) == ["In numbers", "In pictures", "Memory against depth", "Notes", "Where this comes from"]
     assert "From 1 to 2 blocks" in page
     assert "ds000240, a phantom." in page
     assert "never saw" not in page, "nobody knows what these weights have seen"
-    assert (tmp_path / "out" / "first_picture.png").is_file()
+    assert (out / "first_picture.png").is_file()
 
 
 def test_raw_scans_are_in_the_table_and_a_failed_measurement_is_a_note(tmp_path, fetched, weights, monkeypatch):

@@ -62,7 +62,7 @@ def tell(out: Path, *, minutes: float = 3.0, weights: str = "brain", raw: tuple[
     with _bar(console) as bar:
         task = bar.add_task("fetching a subject nobody trained on")
         subject = fetch("ds000240")
-        bar.console.print(f"test subject: {subject.notice}")
+        _say(bar.console, f"test subject: {subject.notice}")
         bar.update(task, description="simulating its scan")
         scan = simulate_file(
             subject.path, out / "scan", acceleration=1, seed=seed, choice=None if subject.is_fallback else _SLICES
@@ -78,13 +78,13 @@ def tell(out: Path, *, minutes: float = 3.0, weights: str = "brain", raw: tuple[
     )
     # Written after every part: what is there stays, whatever comes of the next.
     path = write_report(report, out / "report.html")
-    console.print(f"report so far: {path}")
+    _say(console, f"report so far: {path}")
     report = _with_memory(report, console)
     write_report(report, path)
     if minutes > 0:
         report = _with_training(report, console, out / "training", minutes, seed)
         write_report(report, path)
-    console.print(f"report: {path}")
+    _say(console, f"report: {path}")
     return path
 
 
@@ -92,6 +92,11 @@ def _titles(raw: Sequence[Path]) -> dict[str, Path]:
     """Name scans by their files, with folders where names alone would be the same."""
     stems = [path.stem for path in raw]
     return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in raw}
+
+
+def _say(console: Console, text: str) -> None:
+    """Print as it stands: a path that is wrapped, or read as markup, can no longer be opened."""
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def _bar(console: Console) -> Progress:
@@ -115,8 +120,8 @@ def _compare_all(
                 lambda text: bar.update(task, description=text),
             )
             if not cases:
-                bar.console.print(f"first picture: {first_picture(case, out / 'first_picture.png')}")
-            bar.console.print(f"\n{title}, {acceleration}x")
+                _say(bar.console, f"first picture: {first_picture(case, out / 'first_picture.png')}")
+            _say(bar.console, f"\n{title}, {acceleration}x")
             bar.console.print(comparison_table({row.method: row.evaluation for row in new}))
             cases.append(case)
             rows += new
@@ -129,7 +134,7 @@ def _with_memory(report: Report, console: Console) -> Report:
         with _bar(console) as bar:
             return replace(report, memory=_measure_memory(bar))
     except InvrimError as error:
-        console.print(f"memory against depth: {error}")
+        _say(console, f"memory against depth: {error}")
         return replace(report, notes=[*report.notes, f"Memory against depth could not be measured: {error}"])
 
 
@@ -144,7 +149,7 @@ def _measure_memory(bar: Progress) -> MemoryCurve:
 def _with_training(report: Report, console: Console, out: Path, minutes: float, seed: int) -> Report:
     """Train a small i-RIM; in too short a time there is no curve, and the report says so."""
     source = fetch("pydra")
-    console.print(f"\ntraining a small i-RIM for {minutes:g} minutes. Its brain: {source.notice}")
+    _say(console, f"\ntraining a small i-RIM for {minutes:g} minutes. Its brain: {source.notice}")
     # A demo starts afresh: without this it would continue the training of the demo before.
     shutil.rmtree(out, ignore_errors=True)
     curve = learn(source.path, out, minutes, seed)
