@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -16,9 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from invrim.data.dataset import ShapeBatchSampler, SliceDataset, collate
-from invrim.errors import OptionError
 from invrim.models import IRIM, save_model
+from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Recipe
 from invrim.training.resume import find_checkpoint, write_recipe
@@ -115,38 +113,6 @@ def build_model(recipe: Recipe) -> IRIM:
     return model
 
 
-def loaders(recipe: Recipe, made: int = 0) -> tuple[DataLoader, DataLoader]:
-    """Make the loaders of training and validation slices; training goes on after the updates that were made."""
-    data = recipe.data
-    if len(data.accelerations) != len(data.center_fractions):
-        raise OptionError(
-            f"expected one center_fraction per acceleration, got {len(data.center_fractions)} for "
-            f"{len(data.accelerations)}. Give one for each."
-        )
-    training = SliceDataset(
-        data.train, accelerations=data.accelerations, center_fractions=data.center_fractions, training=True,
-        readout_crop=data.readout_crop, flip=data.flip, seed=recipe.seed,
-    )  # fmt: skip
-    validation = SliceDataset(
-        data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False
-    )
-    # Lightning tells only samplers of single items, not of batches, at which epoch a run goes on.
-    return (
-        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed, made=made),
-        _loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
-    )
-
-
-def _loader(
-    dataset: SliceDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int, made: int = 0
-) -> DataLoader:
-    sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
-    sampler.go_on(made)
-    return DataLoader(
-        dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
-    )
-
-
 def _updates_of(checkpoint: Path | None) -> int:
     if checkpoint is None:
         return 0
@@ -171,8 +137,8 @@ def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader
     return {name.removeprefix("validation/"): float(score) for name, score in scores.items()}
 
 
-def _export(model: IRIM, recipe: Recipe, loaders: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
-    training, validation = (_slices_of(loader) for loader in loaders)
+def _export(model: IRIM, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
+    training, validation = (slices_of(loader) for loader in data)
     provenance = {
         "recipe": recipe.as_json(),
         "seed": recipe.seed,
@@ -182,13 +148,6 @@ def _export(model: IRIM, recipe: Recipe, loaders: tuple[DataLoader, DataLoader],
         "torch": torch.__version__,
     }
     save_model(model, recipe.out / WEIGHTS, recipe=provenance)
-
-
-def _slices_of(loader: DataLoader) -> dict[str, int]:
-    """File name -> number of slices."""
-    dataset = loader.dataset
-    assert isinstance(dataset, SliceDataset)
-    return dict(Counter(entry.path.name for entry in dataset.entries))
 
 
 def _next_log(out: Path) -> str:
