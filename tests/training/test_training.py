@@ -74,7 +74,6 @@ LIGHTNING = [
     "ignore:.*does not have many workers.*",
     "ignore:.*infer the `batch_size`.*",
     "ignore:.*lr_scheduler.step.*",
-    "ignore:.*You're resuming from a checkpoint.*",
     "ignore:.*`LearningRateMonitor`.*",
 ]
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]

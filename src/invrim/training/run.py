@@ -55,6 +55,7 @@ def train(recipe: Recipe) -> Path:
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
         trainer.fit(task, training, validation, ckpt_path=last)
         scores = _keep_best(trainer, task, validation, best)
     if trainer.is_global_zero:
