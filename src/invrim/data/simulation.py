@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.coil_profiles import ring_of_coils
+from invrim.data.coil_profiles import brightening, ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
 from invrim.data.masks import columns_of_file, require_acceleration
@@ -44,6 +44,7 @@ def simulate_volume(
     acceleration: float = 1.0,
     snr: float = 30.0,
     tissue_phase: float = 0.0,
+    receive_bias: float = 0.0,
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Acquisition:
@@ -71,6 +72,9 @@ def simulate_volume(
     tissue_phase
         Radians that tissue of intensity 1 has beside the smooth phase, darker tissue in proportion: chemical shift
         and susceptibility give tissues phases of their own, as sharp as the image.
+    receive_bias
+        Power of the coils' own brightening towards the edge that the image, and the target, carry; 0 for none, 1 for
+        a root sum of squares as scanners make it, more for bright fat under the skin besides.
     seed
         Of phase, coils and noise: equal arguments give equal bits.
     choice
@@ -90,6 +94,7 @@ def simulate_volume(
     magnitude = _scaled(stack, choice or SliceChoice())
     generator = torch.Generator().manual_seed(seed)
     size = (magnitude.shape[1], magnitude.shape[2])
+    magnitude = magnitude * brightening(size) ** receive_bias
     image = torch.polar(magnitude, _smooth_phase(magnitude.shape, generator) + tissue_phase * magnitude)
     maps = ring_of_coils(coils, size, generator)
     kspace = fft_centred(maps * image.unsqueeze(1))
