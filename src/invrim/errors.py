@@ -35,3 +35,7 @@ class MissingExtraError(InvrimError, ImportError):
 
 class TrainingError(InvrimError, ArithmeticError):
     """A training run that cannot go on, e.g. because its loss is no longer finite."""
+
+
+class InexactError(InvrimError, ArithmeticError):
+    """A state that should have come back bit for bit, and did not."""
