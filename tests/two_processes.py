@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from plain_autograd import blocks
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from invrim import InvertibleChain
+from plain_autograd import blocks
 
 CASES = list(product(["unshared", "shared"], ["dynamic", "static"], ["parameters", "input too"]))
 """Weights, graph, and what requires gradients."""

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from plain_autograd import assert_close, both_kinds, every_mode, grads, results, state
 
 BF16 = 2e-2

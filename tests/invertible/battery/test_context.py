@@ -4,6 +4,10 @@ import itertools
 
 import pytest
 import torch
+from torch import Tensor, nn
+
+from invrim import CartesianMRI, Invertible, LeastSquares
+from invrim.layers import DataStep
 from plain_autograd import (
     IN_PLACE,
     Coupling,
@@ -14,16 +18,12 @@ from plain_autograd import (
     grads,
     state,
 )
-from torch import Tensor, nn
-
-from invrim import CartesianMRI, Invertible, LeastSquares
-from invrim.layers import DataStep
 
 SHAPE = (2, 3, 6, 7)
 """Batch, coils and image of the measured data, and of the coil maps."""
 
 leaf_or_computed = pytest.mark.parametrize(
-    ("data_is_leaf", "maps_are_leaf"), itertools.product([True, False], repeat=2), ids=str
+    ("data_is_leaf", "maps_are_leaf"), list(itertools.product([True, False], repeat=2)), ids=str
 )
 
 

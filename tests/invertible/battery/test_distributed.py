@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.multiprocessing
+
 from plain_autograd import MODES, assert_close
 from two_processes import CASES, batch, chain_of, train
 

@@ -1,11 +1,11 @@
 """Gradients of gradients."""
 
 import torch
-from plain_autograd import assert_like_store, both_kinds, couplings, every_mode, grads, state
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call
 
 from invrim import InvertibleChain
+from plain_autograd import assert_like_store, both_kinds, couplings, every_mode, grads, state
 
 
 @every_mode

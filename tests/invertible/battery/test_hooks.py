@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+
 from plain_autograd import assert_like_store, both_kinds, every_mode, grads, state
 
 STEP_HOOKS = {

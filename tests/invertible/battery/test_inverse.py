@@ -1,10 +1,10 @@
 """The inverse of a whole chain undoes its steps from last to first, each with its own weights."""
 
 import torch
-from plain_autograd import MODES, blocks, both_kinds, couplings, every_mode, grads, state
 from torch import Tensor
 
 from invrim import Invertible, InvertibleChain
+from plain_autograd import MODES, blocks, both_kinds, couplings, every_mode, grads, state
 
 
 class Logged(Invertible):

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+
+from invrim import InvertibleChain
 from plain_autograd import (
     assert_like_store,
     assert_like_store_or_refused,
@@ -10,8 +12,6 @@ from plain_autograd import (
     grads,
     state,
 )
-
-from invrim import InvertibleChain
 
 HOLDINGS = {
     "the output": lambda out: out,

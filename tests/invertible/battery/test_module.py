@@ -6,10 +6,10 @@ import pickle
 
 import pytest
 import torch
-from plain_autograd import assert_like_store, blocks, both_kinds, every_mode, grads, state
 
 from invrim import InvertibleChain
 from invrim.planning.memory import saved_bytes
+from plain_autograd import assert_like_store, blocks, both_kinds, every_mode, grads, state
 
 
 def loaded(model):

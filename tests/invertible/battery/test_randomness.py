@@ -4,6 +4,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from plain_autograd import (
     assert_like_store,
     assert_like_store_or_refused,
@@ -13,7 +15,6 @@ from plain_autograd import (
     grads,
     state,
 )
-from torch import Tensor, nn
 
 
 class Noise(nn.Module):

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 import torch
-from plain_autograd import assert_like_store, blocks, both_kinds, couplings, every_mode, grads, results, state
 
 from invrim import InvertibleChain
+from plain_autograd import assert_like_store, blocks, both_kinds, couplings, every_mode, grads, results, state
 
 
 @every_mode

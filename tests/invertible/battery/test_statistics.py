@@ -4,12 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from plain_autograd import assert_like_store, blocks_with, couplings, every_mode, grads, state
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from invrim import InvertibleChain
 from invrim.errors import InvrimError
+from plain_autograd import assert_like_store, blocks_with, couplings, every_mode, grads, state
 
 SELF_UPDATING = {
     "batch norm": partial(nn.BatchNorm2d, 4),

@@ -4,6 +4,10 @@ import shutil
 
 import pytest
 import torch
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, jacrev, jvp, vmap
+from torch.utils.checkpoint import checkpoint
+
 from plain_autograd import (
     assert_close,
     assert_like_store,
@@ -15,9 +19,6 @@ from plain_autograd import (
     results,
     state,
 )
-from torch.autograd import forward_ad
-from torch.func import functional_call, grad, jacrev, jvp, vmap
-from torch.utils.checkpoint import checkpoint
 
 REFUSAL = r"functorch transforms|forward mode|forward AD|backprop='store'"
 

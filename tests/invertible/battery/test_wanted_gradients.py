@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from plain_autograd import assert_like_store, both_kinds, every_mode, grads, state
 
 from invrim import InvertibleChain
+from plain_autograd import assert_like_store, both_kinds, every_mode, grads, state
 
 
 @every_mode
