@@ -14,6 +14,9 @@ from invrim.errors import InvrimError
 MODES = {"invert": 1e-10}
 """Ways to backpropagate, and how far from plain autograd each may be, relative to the largest entry, in float64."""
 
+GAIN = 20.0
+"""Of the nets in blocks, which start small."""
+
 IN_PLACE = r"modified by an inplace operation|changed in place"
 """How torch and invrim refuse a tensor that was overwritten between forward and backward."""
 
@@ -22,37 +25,38 @@ Make = Callable[[], list[Invertible]]
 
 
 class Coupling(Invertible):
-    """``(a, b) -> (a, b + net(a))`` with nothing but what the contract demands."""
+    """``(a, b) -> (b + net(a), a)``, a of 3 channels, with nothing but what the contract demands."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, z: Tensor, _: object = None, /) -> Tensor:
-        return self._shift(z, +1)
+        a, b = z.split([3, z.shape[1] - 3], dim=1)
+        return torch.cat([b + self.net(a).to(z.dtype), a], dim=1)
 
     def inverse(self, z: Tensor, _: object = None, /) -> Tensor:
-        return self._shift(z, -1)
-
-    def _shift(self, z: Tensor, sign: int) -> Tensor:
-        a, b = z.chunk(2, dim=1)
-        return torch.cat([a, b + sign * self.net(a).to(z.dtype)], dim=1)
+        b, a = z.split([z.shape[1] - 3, 3], dim=1)
+        return torch.cat([a, b - self.net(a).to(z.dtype)], dim=1)
 
 
 def blocks() -> list[Invertible]:
+    """Four blocks that change the state by about half its size."""
     torch.manual_seed(0)
-    return [ReversibleBlock(5, 4, stride).double() for stride in (1, 2, 3, 1)]
+    steps = [ReversibleBlock(5, 4, stride) for stride in (1, 2, 3, 1)]
+    with torch.no_grad():
+        for step in steps:
+            step.net.scale_output(GAIN)
+    return [step.double() for step in steps]
 
 
 def couplings(*extra: Callable[[], nn.Module]) -> list[Invertible]:
     """Four couplings; ``extra`` modules, on 4 channels, stand in the middle of each net."""
     torch.manual_seed(0)
-    return [
-        Coupling(
-            nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *(m() for m in extra), nn.Tanh(), nn.Conv2d(4, 2, 1))
-        ).double()
-        for _ in range(4)
+    nets = [
+        [nn.Conv2d(3, 4, 3, padding=1), *(make() for make in extra), nn.Tanh(), nn.Conv2d(4, 2, 1)] for _ in range(4)
     ]
+    return [Coupling(nn.Sequential(*net)).double() for net in nets]
 
 
 def blocks_with(extra: Callable[[], nn.Module]) -> list[Invertible]:

@@ -7,6 +7,8 @@ from plain_autograd import assert_close, both_kinds, every_mode, grads, results,
 
 BF16 = 2e-2
 """Float32 drift of 1e-7 flips some bf16 roundings (3 digits) of the recomputed activations."""
+FLOAT32 = 1e-4
+"""Round-off of a few hundred sums, in float32."""
 
 
 def single(make):
@@ -33,14 +35,19 @@ def test_gradients_under_autocast(mode, make, inside):
 
 @every_mode
 @both_kinds
-def test_autocast_makes_a_difference_and_only_where_it_is_on(mode, make):
+def test_backward_inside_autocast_recomputes_what_was_outside(mode, make):
     def plain(chain):
         z = state(dtype=torch.float32)
         out = chain(z)
         with torch.autocast("cpu", torch.bfloat16):
             return grads(out.sin().sum(), z, *chain.parameters())
 
-    got, expected = (results(m, plain, single(make)) for m in (mode, "store"))
-    assert_close(got, expected, 1e-5)
-    with pytest.raises(AssertionError):
-        assert_close(results(mode, run, single(make)), expected, 1e-5)
+    def without(chain):
+        z = state(dtype=torch.float32)
+        return grads(chain(z).sin().sum(), z, *chain.parameters())
+
+    # Not plain autograd inside autocast: its backward formulas are then computed in bf16 themselves.
+    expected = results("store", without, single(make))
+    assert_close(results(mode, plain, single(make)), expected, FLOAT32)
+    with pytest.raises(AssertionError, match="not close"):
+        assert_close(results(mode, run, single(make)), expected, FLOAT32)

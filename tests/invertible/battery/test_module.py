@@ -9,7 +9,7 @@ import torch
 
 from invrim import InvertibleChain
 from invrim.planning.memory import saved_bytes
-from plain_autograd import assert_like_store, blocks, both_kinds, every_mode, grads, state
+from plain_autograd import assert_like_store, assert_like_store_or_refused, blocks, both_kinds, every_mode, grads, state
 
 
 def loaded(model):
@@ -30,8 +30,6 @@ def with_its_state(model):
 
 COPIES = {
     "deepcopy": copy.deepcopy,
-    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
-    "torch.save": loaded,
     "state_dict": with_its_state,
 }
 
@@ -51,6 +49,19 @@ def test_a_copy_trains_on_its_own(mode, make, copy_of, used):
         return [z.grad, *(p.grad for p in twin.parameters()), *([] if pending is None else grads(pending, z))]
 
     assert_like_store(mode, run, make)
+
+
+@every_mode
+@both_kinds
+@pytest.mark.parametrize("copy_of", [lambda model: pickle.loads(pickle.dumps(model)), loaded], ids=["pickle", "save"])
+def test_pickled_as_plain_autograd_would_be(mode, make, copy_of):
+    """Torch itself refuses to pickle weight normalisation."""
+
+    def run(chain, _):
+        z = state()
+        return [copy_of(chain)(z) if chain.backprop == mode else chain(z)]
+
+    assert_like_store_or_refused(mode, run, print, make, "parametrized modules is only supported through state_dict")
 
 
 @every_mode
