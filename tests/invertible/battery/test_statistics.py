@@ -37,14 +37,14 @@ def test_training_mode_is_refused_with_the_name_of_the_module_and_the_remedy(mod
     chain = InvertibleChain(couplings(norm), backprop=mode)
     with pytest.raises(InvrimError, match=r"net\.1") as refusal:
         chain(state())
-    for remedy in ("eval()", "backprop='store'"):
+    for remedy in ("eval", "backprop='store'"):
         assert remedy in str(refusal.value)
 
 
 @every_mode
 def test_refusal_in_a_block_names_the_kind_and_its_replacement(mode):
     chain = InvertibleChain(blocks_with(partial(nn.BatchNorm2d, 3)), backprop=mode)
-    with pytest.raises(InvrimError, match=r"net\.1.*BatchNorm2d(.|\n)*GroupNorm"):
+    with pytest.raises(InvrimError, match=r"BatchNorm2d.*net\.1.*GroupNorm"):
         chain(state())
 
 
