@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invrim.errors import ShapeError
-from invrim.invertible import Invertible, PulledBack, trainable, vector_jacobian
+from invrim.invertible import PulledBack, trainable, vector_jacobian
+from invrim.layers.flow import VolumePreserving
 from invrim.layers.mixing import OrthogonalMixing, correlate, mix
 from invrim.layers.residual import ResidualNet
+from invrim.layers.state import full_precision, require_state
 
 
-class ReversibleBlock(Invertible):
+class ReversibleBlock(VolumePreserving):
     r"""Add to the state what a net makes of it: :math:`x \mapsto x + U_R^T G(U_L x)`, U orthogonal.
 
     As published the block rotates the state by U, adds :math:`G` of the left channels to the right ones, and rotates
@@ -79,19 +80,10 @@ class ReversibleBlock(Invertible):
         return PulledBack(z, grad, gradients)
 
     def _update(self, z: Tensor) -> Tensor:
-        if z.ndim != self.ndim + 2 or z.shape[1] != self.channels:
-            raise ShapeError(
-                f"expected a state (b, {self.channels}, {self.ndim} spatial axes), got {tuple(z.shape)}. "
-                f"Build the block with the state's channels and ndim."
-            )
+        require_state(z, self.channels, self.ndim)
         u_read, u_write = self.mixing.split()
         with full_precision(z):
             h = mix(u_read, z)
         g = self.net(h).to(z.dtype)
         with full_precision(z):
             return mix(u_write.mT, g)
-
-
-def full_precision(z: Tensor) -> torch.autocast:
-    """Keep the state's own arithmetic out of autocast: a bf16 state cannot be inverted, a bf16 net can."""
-    return torch.autocast(z.device.type, enabled=False)
