@@ -1,4 +1,4 @@
-"""Couplings of the two halves of the channels, and the additive one."""
+"""What all couplings of the two halves of the channels share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invrim.errors import OptionError
 from invrim.invertible import PulledBack, trainable, vector_jacobian
-from invrim.layers.flow import Flow, VolumePreserving
+from invrim.layers.flow import Flow
 from invrim.layers.residual import ResidualNet
 from invrim.layers.state import require_state
 from invrim.typing import State
@@ -103,36 +103,3 @@ class Coupling(Flow):
 
     def _join(self, read: Tensor, half: Tensor) -> State:
         return torch.cat([half, read] if self.update == "first" else [read, half], dim=1)
-
-
-class AdditiveCoupling(VolumePreserving, Coupling):
-    r"""Add to one half of the channels what a net makes of the other: :math:`(a, b) \mapsto (a, b + G(a))`.
-
-    `ReversibleBlock` without its orthogonal mixing. The inverse subtracts; the Jacobian determinant is 1.
-
-    Parameters
-    ----------
-    channels, hidden, stride, ndim, update
-        As of `Coupling`.
-
-    References
-    ----------
-    .. [Dinh14] Dinh et al., *NICE: non-linear independent components estimation*, arXiv 1410.8516, section 3.2.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        hidden: int,
-        stride: int | Sequence[int] = 1,
-        *,
-        ndim: int = 2,
-        update: Half = "second",
-    ) -> None:
-        super().__init__(channels, hidden, stride, ndim=ndim, update=update, outputs=1)
-
-    def _change(self, half: Tensor, said: Tensor) -> Tensor:
-        return half + said
-
-    def _restore(self, half: Tensor, said: Tensor) -> Tensor:
-        return half - said
