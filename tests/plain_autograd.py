@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from invrim import Invertible, InvertibleChain, ReversibleBlock
 from invrim.errors import InvrimError
+from invrim.invertible import ExactlyInvertible, Grid
 
-MODES = {"invert": 1e-10}
+MODES = {"invert": 1e-10, "exact": 1e-6}
 """Ways to backpropagate, and how far from plain autograd each may be, relative to the largest entry, in float64."""
 
 GAIN = 20.0
@@ -24,8 +25,8 @@ Run = Callable[[InvertibleChain], Iterable[Tensor]]
 Make = Callable[[], list[Invertible]]
 
 
-class Coupling(Invertible):
-    """``(a, b) -> (b + net(a), a)``, a of 3 channels, with nothing but what the contract demands."""
+class Coupling(ExactlyInvertible):
+    """``(a, b) -> (b + net(a), a)``, a of 3 channels, with nothing but what the contracts demand."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -38,6 +39,14 @@ class Coupling(Invertible):
     def inverse(self, z: Tensor, _: object = None, /) -> Tensor:
         b, a = z.split([z.shape[1] - 3, 3], dim=1)
         return torch.cat([a, b - self.net(a).to(z.dtype)], dim=1)
+
+    def forward_exact(self, z: Tensor, grid: Grid, _: object = None, /) -> Tensor:
+        a, b = z.split([3, z.shape[1] - 3], dim=1)
+        return torch.cat([b + grid.rounded_(self.net(a).to(z.dtype)), a], dim=1)
+
+    def inverse_exact(self, z: Tensor, grid: Grid, _: object = None, /) -> Tensor:
+        b, a = z.split([z.shape[1] - 3, 3], dim=1)
+        return torch.cat([a, b - grid.rounded_(self.net(a).to(z.dtype))], dim=1)
 
 
 def blocks() -> list[Invertible]:

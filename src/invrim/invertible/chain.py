@@ -107,7 +107,7 @@ class InvertibleChain(Invertible):
         out = self(z, context)
         error = float(torch.linalg.vector_norm(self.inverse(out, context) - z))
         size = float(torch.linalg.vector_norm(z)) or float(torch.linalg.vector_norm(out))
-        return error / size if error > 0 else 0.0
+        return 0.0 if error == 0 else error / size  # NaN stays NaN
 
     def _outputs(self, steps: list[Invertible], z: Tensor, context: object, wanted: list[int]) -> list[Tensor]:
         """Outputs of the wanted steps, ascending, and of the last one."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from invrim.errors import OptionError
-from invrim.invertible.base import Invertible, PulledBack
+from invrim.invertible.base import Invertible, PulledBack, differentiate
+from invrim.invertible.randomness import rewind
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ExactlyInvertible(Invertible):
     """A step that can also be undone bit for bit, on states of a `Grid`.
 
     A subclass composes its map of additions ``part += rounded(f(rest))``, each of which is undone by subtracting the
-    same. All three methods may overwrite their arguments; ``f`` must give the same bits on every evaluation.
+    same. The methods may overwrite their arguments; ``f`` must give the same bits on every evaluation.
     """
 
     @abstractmethod
@@ -59,9 +60,15 @@ class ExactlyInvertible(Invertible):
     def inverse_exact(self, z: Tensor, grid: Grid, context: object = None, /) -> Tensor:
         """Undo `forward_exact`, bit for bit."""
 
-    @abstractmethod
     def pull_back_exact(self, z_out: Tensor, grad_out: Tensor, grid: Grid, context: object = None, /) -> PulledBack:
-        """Do what `pull_back` does, with the exact input; gradients are those of the map without rounding."""
+        """Do what `pull_back` does, with the exact input; gradients are those of the map without rounding.
+
+        This default inverts, then recomputes `forward` with a graph: two evaluations.
+        """
+        with torch.no_grad():
+            z = self.inverse_exact(z_out, grid, context)
+        rewind()
+        return differentiate(self, z, grad_out, context)
 
 
 def fingerprint(z: Tensor) -> Tensor:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invrim.errors import ShapeError
 from invrim.invertible import ExactlyInvertible, Grid, PulledBack, trainable, vector_jacobian
+from invrim.layers.flow import VolumePreserving
 from invrim.layers.lifting import lift
 from invrim.layers.mixing import OrthogonalMixing, correlate, mix, mix_into_
 from invrim.layers.residual import ResidualNet
+from invrim.layers.state import full_precision, require_state
 
 
-class ReversibleBlock(ExactlyInvertible):
+class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     r"""Add to the state what a net makes of it: :math:`x \mapsto x + U_R^T G(U_L x)`, U orthogonal.
 
     As published the block rotates the state by U, adds :math:`G` of the left channels to the right ones, and rotates
@@ -116,11 +117,7 @@ class ReversibleBlock(ExactlyInvertible):
                 return _shear_(z, lifting.slope, lifting.read, grid, sign=1)
 
     def _split(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        if z.ndim != self.ndim + 2 or z.shape[1] != self.channels:
-            raise ShapeError(
-                f"expected a state (b, {self.channels}, {self.ndim} spatial axes), got {tuple(z.shape)}. "
-                f"Build the block with the state's channels and ndim."
-            )
+        require_state(z, self.channels, self.ndim)
         return self.mixing.split()
 
     def _evaluate(self, reader: Tensor, z: Tensor) -> Tensor:
@@ -147,11 +144,6 @@ class ReversibleBlock(ExactlyInvertible):
             (grad_vectors,) = torch.autograd.grad(u, (self.mixing.vectors,), grad_u)
             gradients[self.mixing.vectors] = grad_vectors
         return PulledBack(z, mix_into_(grad_out, u_read.mT, grad_h), gradients)
-
-
-def full_precision(z: Tensor) -> torch.autocast:
-    """Keep the state's own arithmetic out of autocast: a bf16 state cannot be inverted, a bf16 net can."""
-    return torch.autocast(z.device.type, enabled=False)
 
 
 def _shear_(z: Tensor, slope: Tensor, read: Tensor, grid: Grid, *, sign: int) -> Tensor:

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from invrim.errors import OptionError
 from invrim.invertible import ExactlyInvertible, Grid, PulledBack, trainable, vector_jacobian
+from invrim.layers.flow import VolumePreserving
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.typing import State
 
 
-class DataStep(ExactlyInvertible):
+class DataStep(VolumePreserving, ExactlyInvertible):
     r"""Write the data-fidelity gradient into memory: :math:`s \leftarrow s + \nabla D(\Psi(\eta))`.
 
     The estimate is only read, so subtracting the same gradient undoes the step. The context is the data fidelity, an

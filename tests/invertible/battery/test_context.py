@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from invrim import CartesianMRI, Invertible, LeastSquares
+from invrim.invertible import ExactlyInvertible, Grid
 from invrim.layers import DataStep
 from plain_autograd import (
     IN_PLACE,
@@ -123,7 +124,7 @@ def test_context_replaced_before_backward(mode, replace):
     assert_like_store_or_refused(mode, run_with_context, replace, steps_with_physics)
 
 
-class Scaled(Invertible):
+class Scaled(ExactlyInvertible):
     """A shift scaled by a tensor that no module owns: one held as ``gain``, or what the context holds."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -138,6 +139,14 @@ class Scaled(Invertible):
     def inverse(self, z: Tensor, context: object = None, /) -> Tensor:
         b, a = z.split([2, 3], dim=1)
         return torch.cat([a, b - self._gain(context) * self.net(a)], dim=1)
+
+    def forward_exact(self, z: Tensor, grid: Grid, context: object = None, /) -> Tensor:
+        a, b = z.split([3, 2], dim=1)
+        return torch.cat([b + grid.rounded_(self._gain(context) * self.net(a)), a], dim=1)
+
+    def inverse_exact(self, z: Tensor, grid: Grid, context: object = None, /) -> Tensor:
+        b, a = z.split([2, 3], dim=1)
+        return torch.cat([a, b - grid.rounded_(self._gain(context) * self.net(a))], dim=1)
 
     def _gain(self, context: object) -> Tensor | float:
         if isinstance(context, dict):

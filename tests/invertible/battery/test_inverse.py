@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from invrim import Invertible, InvertibleChain
+from invrim import InvertibleChain
+from invrim.invertible import ExactlyInvertible, Grid
 from plain_autograd import MODES, blocks, both_kinds, couplings, every_mode, grads, state
 
 
-class Logged(Invertible):
+class Logged(ExactlyInvertible):
     """A step that writes down when it is visited."""
 
     def __init__(self, number: int, log: list[tuple[str, int]]) -> None:
@@ -22,6 +23,12 @@ class Logged(Invertible):
     def inverse(self, z: Tensor, _: object = None, /) -> Tensor:
         self.log.append(("inverse", self.number))
         return z - self.number
+
+    def forward_exact(self, z: Tensor, _: Grid, context: object = None, /) -> Tensor:
+        return self.forward(z, context)
+
+    def inverse_exact(self, z: Tensor, _: Grid, context: object = None, /) -> Tensor:
+        return self.inverse(z, context)
 
 
 @every_mode
