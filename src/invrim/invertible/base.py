@@ -27,8 +27,8 @@ class Invertible(nn.Module, ABC):
     """A map from state to state that can be undone.
 
     A subclass writes `forward` and `inverse`. Both may read ``context``, any object that all steps of a chain share;
-    if it is a module, its parameters and buffers that require gradients receive them. The map must be deterministic:
-    the backward pass evaluates it a second time.
+    if it is a module, its parameters and buffers that require gradients receive them. The backward
+    pass evaluates the map a second time; random numbers are then drawn again as they were.
     """
 
     @abstractmethod
