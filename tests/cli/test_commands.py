@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import pytest
 
 from invrim.cli.main import COMMANDS, main
@@ -78,6 +79,10 @@ def test_recipe_from_file_and_flags(recipe):
         (("out:", "outt:"), "Did you mean 'out'?"),
         (("updates: 2", "updates: many"), "optimisation.updates"),
         (("loss: ssim+l1", "loss: l3"), "optimisation.loss"),
+        (("updates: 2", "updates: 0"), "expected updates above 0, got 0"),
+        (("out: OUT", "out: OUT\nvalidate_every: 0"), "expected validate_every above 0, got 0"),
+        (("validation: IN", "validation: IN, batch_size: 0"), "expected batch_size above 0, got 0"),
+        (("validation: IN", "validation: IN, readout_crop: 0"), "expected readout_crop above 0, got 0"),
     ],
 )
 def test_bad_recipes(recipe, capsys, change, message):
@@ -110,3 +115,42 @@ def test_inspect_says_what_is_in_a_file(tmp_path, capsys):
     assert "matrix       48 x 40" in text
     assert picture.stat().st_size > 10_000
     assert "expected an HDF5 file" in failure(capsys, "inspect", tmp_path / "no.h5")
+
+
+def test_reconstruct_refuses_to_overwrite_before_it_loads_anything(tmp_path, capsys):
+    good, raw = scan_file(tmp_path / "in", "b.h5"), scan_file(tmp_path)
+    before = raw.read_bytes()
+    message = failure(capsys, "reconstruct", good, raw, "--out", tmp_path, "--weights", "nope")
+    assert "would overwrite the input" in message
+    assert raw.read_bytes() == before
+    twin = tmp_path / "in" / "a.h5"
+    message = failure(capsys, "reconstruct", raw, twin, "--out", tmp_path / "out", "--weights", "nope")
+    assert f"for both {raw} and {twin}" in message
+
+
+def test_simulate_refuses_two_volumes_of_one_name(tmp_path, capsys):
+    first, second = tmp_path / "1" / "t1.nii.gz", tmp_path / "2" / "t1.nii"
+    message = failure(capsys, "simulate", first, second, "--out", tmp_path / "out")
+    assert f"t1_axial.h5 for both {first} and {second}" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_inspect_and_accelerations_out_of_range(tmp_path, capsys):
+    raw = scan_file(tmp_path)
+    for value in ("0", "nan"):
+        message = failure(capsys, "reconstruct", raw, "--out", tmp_path / "out", "--acceleration", value)
+        assert f"expected an acceleration >= 1, got {value}" in message
+    with h5py.File(raw, "a") as file:
+        file["mask"] = [0] * 40
+    assert "a.h5: expected at least one measured line" in failure(capsys, "inspect", raw)
+
+
+def test_evaluate_notices_early_that_its_numbers_have_no_place(tmp_path, capsys):
+    place = tmp_path / "nowhere" / "s.json"
+    message = failure(capsys, "evaluate", "--targets", "no", "--predictions", "no", "--json", place)
+    assert f"expected to write {place}, got no folder {place.parent}" in message
+
+
+def test_a_folder_instead_of_a_file(tmp_path, capsys):
+    for command in (["inspect", tmp_path], ["reconstruct", tmp_path, "--out", tmp_path / "out"]):
+        assert f"got a folder. Give its files, e.g. {tmp_path}/*.h5" in failure(capsys, *command)

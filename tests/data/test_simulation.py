@@ -86,5 +86,13 @@ def test_stacks_that_are_no_images(bad):
 def test_options_out_of_range(stack):
     with pytest.raises(DataError, match="slices with at least 90% object, got none"):
         simulate_volume(stack, "a.h5", choice=SliceChoice(min_signal=0.9))
-    with pytest.raises(OptionError, match="expected coils >= 1, acceleration >= 1 and snr > 0, got 0, 1 and 30"):
+    with pytest.raises(OptionError, match="expected coils >= 1 and snr > 0, got 0 and 30"):
         simulate_volume(stack, "a.h5", coils=0)
+    for snr in (0, math.nan):
+        with pytest.raises(OptionError, match=f"expected coils >= 1 and snr > 0, got 1 and {snr}"):
+            simulate_volume(stack, "a.h5", snr=snr)
+    for acceleration in (0, math.nan, math.inf):
+        with pytest.raises(OptionError, match=f"expected an acceleration >= 1, got {acceleration}"):
+            simulate_volume(stack, "a.h5", acceleration=acceleration)
+    with pytest.raises(OptionError, match="expected every >= 1, got 0"):
+        SliceChoice(every=0)

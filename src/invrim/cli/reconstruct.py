@@ -12,10 +12,11 @@ from invrim.errors import InvrimError, OptionError
 
 def main(argv: Sequence[str]) -> None:
     from invrim.models import load_model
-    from invrim.reconstruction import Job, reconstruct_file
+    from invrim.reconstruction import Job, reconstruct_file, require_separate_results
 
     options = _parser().parse_args(argv)
     job = Job(out=options.out, acceleration=options.acceleration, batch=options.batch, also=tuple(options.also))
+    require_separate_results(options.inputs, job)
     model = load_model(options.weights, device="cpu")
     failed = []
     for path in _shard(options.inputs, options.shard):

@@ -9,7 +9,8 @@ from invrim.cli.console import parser, progress_bar
 
 
 def main(argv: Sequence[str]) -> None:
-    from invrim.data.simulation import SliceChoice, simulate_file
+    from invrim.data.simulation import SliceChoice, simulate_file, simulated_path
+    from invrim.files import require_separate
 
     p = parser("simulate", "Simulate Cartesian scans of real volumes: phase, coils, noise, undersampling.")
     p.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="NIfTI volume (.nii, .nii.gz)")
@@ -21,6 +22,7 @@ def main(argv: Sequence[str]) -> None:
     p.add_argument("--every", type=int, default=1, help="take every n-th slice")
     p.add_argument("--seed", type=int, default=0, help="of phase, coils and noise")
     options = p.parse_args(argv)
+    require_separate([(image, simulated_path(image, options.out, options.plane)) for image in options.images])
     with progress_bar("simulating") as progress:
         for done, image in enumerate(options.images):
             path = simulate_file(

@@ -19,6 +19,7 @@ from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
 from invrim.data.index import SliceEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS, random_columns, seed_of
+from invrim.errors import DataError, about
 
 Item = dict[str, Any]
 
@@ -91,11 +92,12 @@ class SliceDataset(Dataset[Item]):
         rng = np.random.default_rng((self.seed, epoch, number))
         kspace, target = self._read(entry)
         if self.training:
-            complete = entry.mask is None and entry.encoded is None
+            complete = bool(entry.sampled.all())
             kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
         mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
-        maps = maps_from_calibration(kspace[None], mask)[0]
+        with about(entry.path.name):
+            maps = maps_from_calibration(kspace[None], mask)[0]
         if self.training:
             kspace, maps, target = self.augmentation.crop(kspace, maps, target, rng)
         return {
@@ -117,15 +119,19 @@ class SliceDataset(Dataset[Item]):
         with damage_as_file_error(entry.path):
             kspace = kspace_slices(file, slice(entry.index, entry.index + 1))[0]
             target = dataset(file, entry.target_name)[entry.index].astype(np.float32)
+        if not np.isfinite(target).all():
+            raise DataError(
+                f"{entry.path.name}: expected finite intensities in `{entry.target_name}`, got NaN or Inf in slice "
+                f"{entry.index}. Correct the target, or move the file out of the folder."
+            )
         return kspace, torch.from_numpy(target)
 
     def _mask(self, entry: SliceEntry, pairs: list[tuple[float, float]], rng: np.random.Generator) -> Tensor:
-        mask = entry.mask
-        if mask is None:
-            seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
-            accelerations, center_fractions = zip(*pairs, strict=True)
-            mask = random_columns(entry.shape[-1], accelerations, center_fractions, seed)
-        return mask if entry.encoded is None else mask & entry.encoded
+        if entry.mask is not None:
+            return entry.sampled
+        seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
+        accelerations, center_fractions = zip(*pairs, strict=True)
+        return random_columns(entry.shape[-1], accelerations, center_fractions, seed) & entry.sampled
 
 
 class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):

@@ -10,8 +10,8 @@ from torch import Tensor
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
-from invrim.data.formats.nifti import Plane, read_volume, slices
-from invrim.data.masks import columns_of_file
+from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
+from invrim.data.masks import columns_of_file, require_acceleration
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred
@@ -30,6 +30,10 @@ class SliceChoice:
     """Take every n-th slice."""
     min_signal: float = 0.05
     """Leave out slices in which less than this fraction of the pixels is object."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise OptionError(f"expected every >= 1, got {self.every}. Use 1 for every slice, 2 for every other one.")
 
 
 def simulate_volume(
@@ -139,11 +143,14 @@ def _white_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 
 def _require_options(coils: int, acceleration: float, snr: float) -> None:
-    if coils < 1 or acceleration < 1 or snr <= 0:
-        raise OptionError(
-            f"expected coils >= 1, acceleration >= 1 and snr > 0, got {coils}, {acceleration:g} and {snr:g}. "
-            f"Use snr=inf for no noise."
-        )
+    require_acceleration(acceleration)
+    if coils < 1 or not snr > 0:
+        raise OptionError(f"expected coils >= 1 and snr > 0, got {coils} and {snr:g}. Use snr=inf for no noise.")
+
+
+def simulated_path(image: Path, out: Path, plane: Plane) -> Path:
+    """Where the scan of a volume is written: ``out / "<volume>_<plane>.h5"``."""
+    return out / f"{volume_name(image)}_{plane}.h5"
 
 
 def simulate_file(
@@ -157,10 +164,9 @@ def simulate_file(
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Path:
-    """Simulate a scan of a NIfTI volume and write ``out / "<volume>_<plane>.h5"``; options as `simulate_volume`."""
-    volume = read_volume(image)
-    path = out / f"{volume.name}_{plane}.h5"
-    stack = np.maximum(slices(volume, plane), 0)
+    """Simulate a scan of a NIfTI volume and write `simulated_path`; options as `simulate_volume`."""
+    path = simulated_path(image, out, plane)
+    stack = np.maximum(slices(read_volume(image), plane), 0)
     acquisition = simulate_volume(
         stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice
     )
