@@ -6,9 +6,12 @@ import time
 
 import h5py
 import pytest
+import torch
 
+from invrim import IRIM
 from invrim.cli.main import COMMANDS, main
 from invrim.cli.train import read_recipe
+from invrim.models import load_model, save_model
 from scans import scan_file
 
 RECIPE = """
@@ -39,6 +42,12 @@ def failure(capsys, *argv: object) -> str:
     return captured.err
 
 
+def small_weights(folder) -> str:
+    torch.manual_seed(0)
+    model = IRIM(steps=1, hidden=[4], strides=[1], channels=4, head="eta")
+    return str(save_model(model, folder / "w.safetensors"))
+
+
 def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
@@ -55,12 +64,47 @@ def test_help_is_instant():
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"train"}))
+HEAVY = ("torch", "lightning", "matplotlib", "h5py", "nibabel")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_loads_nothing_heavy(name):
+    code = f"""
+import sys
+from invrim.cli.main import main
+try:
+    main([{name!r}, "--help"])
+finally:
+    print("loaded:", [name for name in {HEAVY} if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.endswith("loaded: []\n")
+
+
+def test_no_bars_where_there_is_no_terminal(tmp_path, capfd):
+    weights = small_weights(tmp_path)
+    raw = [str(scan_file(tmp_path / "raw", name, acceleration=2)) for name in ("a.h5", "b.h5")]
+    out = str(tmp_path / "out")
+    assert main(["reconstruct", *raw, "--out", out, "--weights", weights]) == 0
+    assert capfd.readouterr().out.splitlines() == [f"{name} -> {out}/{name}" for name in ("a.h5", "b.h5")]
+    assert main(["evaluate", "--targets", str(tmp_path / "raw"), "--predictions", out]) == 0
+    assert capfd.readouterr().out.startswith("protocol: fastmri")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     assert stop.value.code == 0
     assert f"usage: invrim {name}" in capsys.readouterr().out
+
+
+def test_the_demo_says_how_to_add_a_scan(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--raw FILE" in text
+    assert "add scans of your own" in text
 
 
 def test_unknown_command(capsys):
@@ -77,6 +121,10 @@ def test_recipe_from_file_and_flags(recipe):
     [
         (("updates:", "updatess:"), "got 'optimisation.updatess'. Did you mean 'optimisation.updates'?"),
         (("out:", "outt:"), "Did you mean 'out'?"),
+        (("updates: 2", "updates: 2, lr: 1"), "got 'optimisation.lr'. Did you mean 'optimisation.learning_rate'?"),
+        (("optimisation:", "optimizer: adam\noptimisation:"), "Did you mean 'optimisation.optimiser'?"),
+        (("model:", "modell: 1\nmodel:"), "got 'modell'. See `invrim train --help`."),  # a group is no answer
+        (("out:", "banana: 1\nout:"), "got 'banana'. See `invrim train --help`."),
         (("updates: 2", "updates: many"), "optimisation.updates"),
         (("loss: ssim+l1", "loss: l3"), "optimisation.loss"),
         (("updates: 2", "updates: 0"), "expected updates above 0, got 0"),
@@ -87,6 +135,14 @@ def test_recipe_from_file_and_flags(recipe):
 )
 def test_bad_recipes(recipe, capsys, change, message):
     assert message in failure(capsys, "train", "--config", recipe(RECIPE.replace(*change)))
+
+
+def test_help_of_train_says_what_the_fields_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Updates over which the step size rises to its peak." in text
+    assert "Folder for checkpoints, logs and the final weights" in text
 
 
 def test_missing_recipe_and_unknown_flag(recipe, capsys):
@@ -104,6 +160,27 @@ def test_bad_input_of_reconstruct(tmp_path, capsys):
     out = tmp_path / "out"
     assert "expected a weights file" in failure(capsys, "reconstruct", raw, "--out", out, "--weights", "nope")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "available", "expected"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_device_of_reconstruct(tmp_path, monkeypatch, name, available, expected):
+    asked = []
+    raw, weights = str(scan_file(tmp_path, acceleration=2)), small_weights(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(
+        "invrim.models.load_model", lambda path, device: asked.append(device) or load_model(path, device="cpu")
+    )
+    assert main(["reconstruct", raw, "--out", str(tmp_path / "out"), "--weights", weights, "--device", name]) == 0
+    assert asked == [expected]
+
+
+def test_a_gpu_that_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = failure(capsys, "reconstruct", scan_file(tmp_path), "--out", tmp_path / "out", "--device", "cuda")
+    assert "expected a CUDA device for --device cuda, got none" in message
 
 
 def test_inspect_says_what_is_in_a_file(tmp_path, capsys):

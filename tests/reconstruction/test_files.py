@@ -34,6 +34,24 @@ def test_any_coils_and_batches_give_the_same(tmp_path, model, coils):
     assert maximum == float(by_two.max())
 
 
+class Elsewhere(torch.nn.Module):
+    """A model on a device that every machine has, though it computes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(1, device="meta"))
+
+    def forward(self, fidelity):
+        assert {buffer.device.type for buffer in fidelity.buffers()} == {"meta"}
+        return torch.ones(fidelity.data.shape[0], *fidelity.data.shape[-2:], dtype=torch.complex64)
+
+
+def test_the_measurement_follows_the_model_to_its_device(tmp_path):
+    raw = scan_file(tmp_path, coils=3, acceleration=2)
+    volume, _ = reconstruct_slices(Elsewhere(), raw, Job(out=tmp_path))
+    assert volume.device.type == "cpu"
+
+
 def test_full_sampling_returns_the_truth(tmp_path):
     raw = scan_file(tmp_path, coils=4)
     images, _ = reconstruct_slices(ZeroFilled(), raw, Job(out=tmp_path))

@@ -146,6 +146,7 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
+        self._made = 0
         self._groups: dict[tuple[object, ...], list[int]] = {}
         for number in range(len(dataset)):
             self._groups.setdefault(dataset.shape_of(number), []).append(number)
@@ -155,16 +156,22 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         return math.ceil(batches / _processes()[1])
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
+        epochs, first = divmod(self._made, len(self))
+        epoch = self.epoch + epochs
+        self.epoch, self._made = epoch + 1, 0
         rank, world = _processes()
         batches = self._batches(np.random.default_rng((self.seed, epoch)))
-        for turn in range(len(self)):
+        for turn in range(first, len(self)):
             # The last turn starts over where batches run out: processes that wait for each other must not differ.
             yield [(number, epoch) for number in batches[(turn * world + rank) % len(batches)]]
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next pass that of ``epoch``, e.g. after a restart."""
+        """Make the next pass that of ``epoch``."""
         self.epoch = epoch
+
+    def go_on(self, batches: int) -> None:
+        """Make the next pass the rest of the one that stopped after this many batches, counted from epoch 0."""
+        self.epoch, self._made = 0, batches
 
     def _batches(self, rng: np.random.Generator) -> list[list[int]]:
         batches: list[list[int]] = []

@@ -109,16 +109,18 @@ def reconstruct_slices(
 ) -> tuple[Tensor, float]:
     """Return the magnitudes of a file's slices, float32 ``(slices, y, x)``, and their maximum.
 
-    Slices have the size of the file's target where it has one, else of its k-space.
+    Slices have the size of the file's target where it has one, else of its k-space. Computed where the model is,
+    returned on the CPU.
     """
     header = read_header(path)
     mask = sampling_mask(header, job.acceleration)
     coilwise = _is_coilwise(model, header)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     done: list[Tensor] = []
     for first in range(0, header.slices, job.batch):
         chosen = slice(first, min(first + job.batch, header.slices))
         acquisition = undersampled(read_acquisition(path, chosen), mask)
-        images = model(fidelity_of(acquisition, coilwise=coilwise)).abs()
+        images = model(fidelity_of(acquisition, coilwise=coilwise).to(device)).abs().cpu()
         if coilwise:
             images = torch.linalg.vector_norm(images, dim=1)
         done.append(crop_centre(images.float(), header.target_size or header.matrix))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from invrim.errors import OptionError
-from invrim.training.losses import LossName
+
+LossName = Literal["ssim", "l1", "ssim+l1"]
 
 
 @dataclass(frozen=True, kw_only=True)
