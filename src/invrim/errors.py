@@ -40,6 +40,10 @@ class TrainingError(InvrimError, ArithmeticError):
     """A training run that cannot go on, e.g. because its loss is no longer finite."""
 
 
+class InexactError(InvrimError, ArithmeticError):
+    """A state that should have come back bit for bit, and did not."""
+
+
 @contextlib.contextmanager
 def about(name: str) -> Iterator[None]:
     """Put a file's name before the errors that its content causes, for code that has never heard of files."""

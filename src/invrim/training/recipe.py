@@ -56,8 +56,8 @@ class Model:
     """Use the same blocks in every step."""
     initial_gain: float = 1.0
     """Size of every block's output at the start, relative to the published initialisation."""
-    backprop: Literal["store", "invert"] = "invert"
-    """Keep activations, or recompute them by inversion."""
+    backprop: Literal["store", "invert", "exact"] = "invert"
+    """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
 
 
 @dataclass(frozen=True, kw_only=True)
