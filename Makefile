@@ -42,6 +42,7 @@ bench: $(VENV)/.run
 
 weights: $(VENV)/.run
 	$(BIN)/python recipes/brain_data.py
+	rm -rf runs/brain
 	$(BIN)/invrim train --config recipes/brain.yaml
 	cp runs/brain/weights.safetensors $(WEIGHTS).part
 	mv $(WEIGHTS).part $(WEIGHTS)

@@ -10,6 +10,7 @@ alone. Without the image folder the volumes that `invrim.data.samples` can fetch
 from __future__ import annotations
 
 import argparse
+import shutil
 import zlib
 from pathlib import Path
 
@@ -136,7 +137,9 @@ def main() -> None:
     torch.set_num_threads(1)  # sums in another order would change last bits
     volumes = find_volumes(options.images)
     for folder in ("train", "val", "test"):
-        (options.out / folder).mkdir(parents=True, exist_ok=True)
+        # Files of an older version of this script would be learned from too.
+        shutil.rmtree(options.out / folder, ignore_errors=True)
+        (options.out / folder).mkdir(parents=True)
     held_out = [key for key in TRAINING if key in volumes][-1]
     put_validation(held_out, volumes[held_out], options.out)
     put(

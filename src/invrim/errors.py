@@ -4,6 +4,9 @@ One root, so that a caller can catch them all; each child also inherits the buil
 mistake it is. A message says what was expected, what was found, and what to do.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class InvrimError(Exception):
     """Root of all errors raised on purpose by invrim."""
@@ -31,3 +34,20 @@ class WeightsError(InvrimError, ValueError):
 
 class MissingExtraError(InvrimError, ImportError):
     """An optional package is needed for what was asked."""
+
+
+class TrainingError(InvrimError, ArithmeticError):
+    """A training run that cannot go on, e.g. because its loss is no longer finite."""
+
+
+class InexactError(InvrimError, ArithmeticError):
+    """A state that should have come back bit for bit, and did not."""
+
+
+@contextlib.contextmanager
+def about(name: str) -> Iterator[None]:
+    """Put a file's name before the errors that its content causes, for code that has never heard of files."""
+    try:
+        yield
+    except (ShapeError, DataError) as error:
+        raise type(error)(f"{name}: {error}") from error

@@ -3,10 +3,10 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from invrim.errors import FileError, InvrimError
+from invrim.errors import FileError, InvrimError, OptionError
 
 
 @contextlib.contextmanager
@@ -36,6 +36,47 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def require_separate(outputs: Sequence[tuple[Path, Path]]) -> None:
+    """Refuse to begin where results would overwrite an input or each other.
+
+    Parameters
+    ----------
+    outputs
+        Pairs of an input and a file that will be made of it.
+
+    Raises
+    ------
+    OptionError
+        Naming the two that collide.
+    """
+    inputs = {path.resolve(): path for path, _ in outputs}
+    taken: dict[Path, Path] = {}
+    for path, out in outputs:
+        place = out.resolve()
+        if place in inputs:
+            raise OptionError(
+                f"expected results away from the inputs, got {out} for {path}, which would overwrite the input "
+                f"{inputs[place]}. Choose another --out."
+            )
+        if place in taken:
+            raise OptionError(
+                f"expected one result per input, got {out} for both {taken[place]} and {path}. "
+                f"Rename one of them, or give it an --out of its own."
+            )
+        taken[place] = path
+
+
+def visible_files(folder: Path, suffix: str) -> list[Path]:
+    """Files of a folder by name; hidden ones are left out, for that is what `atomic_write` has not finished."""
+    return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+
+
+def require_folder(path: Path) -> None:
+    """Notice before a long computation that there is no folder for its result ``path``."""
+    if not path.parent.is_dir():
+        raise FileError(f"expected to write {path}, got no folder {path.parent}. Make it, or correct the path.")
 
 
 def make_folder(folder: Path) -> Path:

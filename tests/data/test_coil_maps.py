@@ -79,6 +79,26 @@ def test_too_few_lines_and_missing_axes():
         maps_from_calibration(kspace[0])
 
 
+@pytest.mark.parametrize("lines", [[50], [49, 50], [49, 50, 51]], ids=["one", "two", "three"])
+def test_one_coil_makes_do_with_any_line_at_the_centre(lines):
+    kspace, _, _ = scan(coils=1)
+    mask = torch.zeros(SIZE[1])
+    mask[lines] = 1
+    maps = maps_from_calibration(kspace * mask, mask)
+    torch.testing.assert_close(maps.abs(), torch.ones_like(maps).abs())
+    varies = not torch.allclose(maps, maps[..., :1].expand_as(maps), atol=1e-5)
+    assert varies == (len(lines) == 3), "lines on both sides of the centre tell how the phase changes along x"
+    assert not torch.allclose(maps, torch.ones_like(maps), atol=0.1), "the object's phase, not a placeholder"
+
+
+def test_one_coil_without_its_centre_line_is_refused():
+    kspace, _, _ = scan(coils=1)
+    mask = torch.ones(SIZE[1])
+    mask[SIZE[1] // 2] = 0
+    with pytest.raises(DataError, match=r"expected line 50 \(zero frequency\) among the measured ones"):
+        maps_from_calibration(kspace * mask, mask)
+
+
 def test_a_real_head_at_eightfold_acceleration():
     data = np.load(shared("mr_raw/brain_cart_13ch_vfa.npz"))
     kspace, reference = torch.from_numpy(data["kspace"][2:]), torch.from_numpy(data["coil_maps"])

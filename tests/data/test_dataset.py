@@ -19,6 +19,7 @@ from invrim.data.handles import OpenFiles
 from invrim.data.masks import random_columns, seed_of
 from invrim.data.simulation import simulate_volume
 from invrim.errors import DataError, FileError
+from invrim.operators.crop import crop_centre
 from invrim.operators.fourier import fft_centred, ifft_centred
 
 PAIRS = {"accelerations": [3, 5], "center_fractions": [0.3, 0.2]}
@@ -40,9 +41,12 @@ def test_a_validation_item(tmp_path):
     write(tmp_path, coils=2)
     data = SliceDataset(tmp_path, training=False, **PAIRS)
     scan = read_acquisition(tmp_path / "scan.h5")
-    mask = random_columns(37, PAIRS["accelerations"], PAIRS["center_fractions"], seed_of("scan.h5"))
-    for index in range(3):
-        item = data[index]
+    assert len(data) == 2 * 3, "every slice once for each acceleration"
+    for number in range(6):
+        index, pair = divmod(number, 2)
+        chosen = PAIRS["accelerations"][pair : pair + 1], PAIRS["center_fractions"][pair : pair + 1]
+        mask = random_columns(37, *chosen, seed_of("scan.h5"))
+        item = data[number]
         assert torch.equal(item["kspace"], scan.kspace[index] * mask)
         assert torch.equal(item["mask"], mask.float().reshape(1, 1, 37))
         assert torch.equal(item["target"], scan.target[index])
@@ -104,6 +108,19 @@ def test_a_target_smaller_than_the_readout_is_its_centre():
     kspace = fft_centred(image)
     untouched = Augmentation().crop(kspace, image, target, np.random.default_rng(0))
     assert [x.shape for x in untouched] == [(2, 24, 30), (2, 24, 30), (16, 30)]
+
+
+@pytest.mark.parametrize("size", [(24, 16), (11, 9), (11, 16), (24, 9)])
+def test_image_and_target_are_mirrored_about_the_same_point(size):
+    image = torch.randn(2, 25, 16, dtype=torch.complex64)
+    target = crop_centre(image, size)[0].abs()
+    seen = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        kspace, mirrored = Augmentation(flip=True).mirror(fft_centred(image), target, rng, columns=True)
+        torch.testing.assert_close(crop_centre(ifft_centred(kspace), size)[0].abs(), mirrored, atol=1e-5, rtol=0)
+        seen.add(float(mirrored[0, 0]))
+    assert len(seen) == 4, "neither axis, either, and both"
 
 
 def test_a_crop_leaves_lines_that_were_not_measured_empty():
@@ -243,3 +260,38 @@ def test_the_least_recently_read_file_is_closed(tmp_path):
     files.get(paths[2])
     assert first
     assert not second
+
+
+@pytest.mark.parametrize("coils", [1, 2])
+def test_a_single_centre_line_trains_one_coil_and_is_named_for_several(tmp_path, coils):
+    write(tmp_path, coils=coils, mask=torch.arange(37) % 6 == 0)
+    data = SliceDataset(tmp_path)
+    if coils == 1:
+        assert data[1]["maps"].shape == (1, 24, 37)
+    else:
+        with pytest.raises(DataError, match=r"^scan\.h5: expected at least 3 calibration lines"):
+            data[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_target_that_is_not_finite_is_named(tmp_path, value):
+    with h5py.File(write(tmp_path), "a") as file:
+        file["reconstruction_rss"][1, 2, 3] = value
+    data = SliceDataset(tmp_path)
+    with pytest.raises(DataError, match=r"^scan\.h5: expected finite .*`reconstruction_rss`, got .* in slice 1\."):
+        data[1]
+    assert data[0]["target"].isfinite().all()
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_a_maximum_that_scales_nothing_is_refused(tmp_path, value):
+    with h5py.File(write(tmp_path), "a") as file:
+        file.attrs["max"] = value
+    with pytest.raises(DataError, match=rf"^scan\.h5: expected a largest intensity above 0, got {value:g}\."):
+        SliceDataset(tmp_path)
+
+
+def test_files_that_are_still_being_written_are_left_alone(tmp_path):
+    write(tmp_path)
+    (tmp_path / ".partial-7-b.h5").write_bytes(b"half")
+    assert len(SliceDataset(tmp_path).entries) == 3

@@ -1,5 +1,7 @@
 """Column masks: centre, expectation, determinism, and what they refuse."""
 
+import math
+
 import pytest
 import torch
 
@@ -47,7 +49,9 @@ def test_a_mask_without_its_centre_cannot_calibrate():
         ([4, 8], [0.08], "one centre fraction per acceleration, got 2 accelerations and 1 fractions"),
         ([], [], "got 0 accelerations"),
         ([0.5], [0.1], "acceleration >= 1"),
-        ([4], [1.0], "a centre smaller than 100 columns"),
+        ([math.nan], [0.1], "acceleration >= 1, got nan"),
+        ([4], [1.0], "a centre smaller than 100 columns, got a fraction of 1"),
+        ([4], [math.nan], "a centre smaller than 100 columns, got a fraction of nan"),
     ],
 )
 def test_options_that_make_no_mask(accelerations, fractions, message):

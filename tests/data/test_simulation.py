@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from invrim.data.coil_profiles import ring_of_coils
+from invrim.data.coil_profiles import brightening, ring_of_coils
 from invrim.data.masks import random_columns, seed_of
 from invrim.data.simulation import SliceChoice, simulate_volume
 from invrim.errors import DataError, OptionError
@@ -43,6 +43,18 @@ def test_the_noise_has_the_stated_level_in_the_combined_image(stack, coils):
 def test_tissue_has_a_phase_in_proportion_to_its_intensity(stack):
     plain, sharp = (simulate_volume(stack, "a.h5", snr=math.inf, tissue_phase=p).truth["image"] for p in (0, 0.5))
     torch.testing.assert_close(sharp, plain * torch.polar(torch.ones(plain.shape), 0.5 * plain.abs()))
+
+
+def test_receive_bias_brightens_image_and_target_towards_the_coils(stack):
+    plain, biased = (simulate_volume(stack, "a.h5", snr=math.inf, receive_bias=p) for p in (0, 2))
+    profile = brightening(plain.target.shape[1:])
+    torch.testing.assert_close(biased.target, plain.target * profile**2)
+    torch.testing.assert_close(biased.truth["image"].abs(), biased.target, atol=2e-6, rtol=0)
+    assert biased.attributes["max"] == biased.target.max()
+    middle = profile[profile.shape[0] // 2, profile.shape[1] // 2]
+    assert middle == pytest.approx(1, abs=0.01)
+    assert profile.min() == pytest.approx(middle.item(), abs=0.01)
+    assert profile.max() > 3
 
 
 def test_intensities_are_scaled_and_empty_slices_left_out(stack):
@@ -86,5 +98,13 @@ def test_stacks_that_are_no_images(bad):
 def test_options_out_of_range(stack):
     with pytest.raises(DataError, match="slices with at least 90% object, got none"):
         simulate_volume(stack, "a.h5", choice=SliceChoice(min_signal=0.9))
-    with pytest.raises(OptionError, match="expected coils >= 1, acceleration >= 1 and snr > 0, got 0, 1 and 30"):
+    with pytest.raises(OptionError, match="expected coils >= 1 and snr > 0, got 0 and 30"):
         simulate_volume(stack, "a.h5", coils=0)
+    for snr in (0, math.nan):
+        with pytest.raises(OptionError, match=f"expected coils >= 1 and snr > 0, got 1 and {snr}"):
+            simulate_volume(stack, "a.h5", snr=snr)
+    for acceleration in (0, math.nan, math.inf):
+        with pytest.raises(OptionError, match=f"expected an acceleration >= 1, got {acceleration}"):
+            simulate_volume(stack, "a.h5", acceleration=acceleration)
+    with pytest.raises(OptionError, match="expected every >= 1, got 0"):
+        SliceChoice(every=0)

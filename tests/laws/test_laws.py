@@ -135,8 +135,9 @@ class GradientOfMixingAtTheOutput(ReversibleBlock):
     """The trap of the projector form: right map, right input gradient, wrong gradient of U."""
 
     def pull_back(self, z_out: Tensor, grad_out: Tensor, context: object = None, /) -> PulledBack:
-        right = super().pull_back(z_out, grad_out, context)
-        wrong = super().pull_back(z_out + self._update(z_out), grad_out, context)
+        # Both tensors are overwritten by a pull-back.
+        right = super().pull_back(z_out.clone(), grad_out.clone(), context)
+        wrong = super().pull_back(self(z_out), grad_out, context)
         return right._replace(gradients=wrong.gradients)
 
 

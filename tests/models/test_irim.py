@@ -43,6 +43,16 @@ def test_units_do_not_matter():
     torch.testing.assert_close(tiny * 1e6, one, rtol=1e-3, atol=1e-4)
 
 
+def test_the_data_set_the_intensity_whatever_the_start():
+    machine = model(head="eta")
+    fidelity, tiny = measurement(), measurement(scale=1e-6)
+    assert torch.equal(machine(fidelity, fidelity.start()), machine(fidelity))
+    from_zero = machine(fidelity, torch.zeros(2, 10, 13, dtype=torch.cfloat))
+    assert from_zero.abs().mean() > 1e-3
+    again = machine(tiny, torch.zeros(2, 10, 13, dtype=torch.cfloat))
+    torch.testing.assert_close(again * 1e6, from_zero, rtol=1e-3, atol=1e-4)
+
+
 def test_zero_data_reconstruct_to_zeros():
     assert torch.equal(model()(measurement(scale=0.0)), torch.zeros(2, 10, 13, dtype=torch.cfloat))
 

@@ -66,3 +66,21 @@ def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         save_model(machine(), path, recipe={"seed": 2})
     assert read_header(path)["recipe"] == {"seed": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"invrim_format": 1}, "expected the options of an IRIM .*KeyError: 'options'"),
+        ({"invrim_format": 1, "options": [1]}, "expected the options of an IRIM .*TypeError"),
+        ({"invrim_format": 1, "options": {**machine().options, "colour": 3}}, "'colour'"),
+        ({"invrim_format": 1, "options": {**machine().options, "steps": 0}}, "at least one step"),
+        ([1, 2], "got no format"),
+    ],
+)
+def test_headers_of_strangers(tmp_path, header, message):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"invrim": json.dumps(header)})
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)

@@ -40,6 +40,28 @@ def test_shapes_that_do_not_fit(mask, maps, message):
         CartesianMRI(torch.ones(mask), None if maps is None else torch.ones(maps, dtype=torch.cfloat))
 
 
+@pytest.mark.parametrize(
+    ("coils", "data", "message"),
+    [
+        (None, (1, 6, 7), r"expected k-space \(b, 1, k, 7\) .*, got \(1, 6, 7\)\. Add missing axes"),
+        (None, (2, 3, 6, 7), r"expected k-space \(b, 1, k, 7\) .*, got \(2, 3, 6, 7\)"),
+        (None, (2, 1, 6, 8), r"got \(2, 1, 6, 8\)"),
+        (None, (2, 1, 6, 1), r"got \(2, 1, 6, 1\)"),
+        (1, (2, 4, 6, 7), r"expected k-space \(b, 1, 6, 7\) .*, got \(2, 4, 6, 7\)"),
+        (4, (2, 1, 6, 7), r"expected k-space \(b, 4, 6, 7\) .*, got \(2, 1, 6, 7\)"),
+        (4, (2, 4, 5, 7), r"got \(2, 4, 5, 7\)"),
+    ],
+)
+def test_kspace_that_does_not_fit(coils, data, message):
+    maps = None if coils is None else torch.ones(1, coils, 6, 7, dtype=torch.cfloat)
+    operator = CartesianMRI(torch.ones(1, 1, 1, 7), maps)
+    y = torch.zeros(data, dtype=torch.cfloat)
+    for use in (operator.adjoint, lambda y: LeastSquares(operator, y)):
+        with pytest.raises(ShapeError, match=message) as caught:
+            use(y)
+        assert "\n" not in str(caught.value)
+
+
 def test_an_image_without_batch_and_data_of_another_size():
     operator = CartesianMRI(torch.ones(1, 1, 1, 7))
     with pytest.raises(ShapeError, match="Add the batch axis"):

@@ -1,15 +1,20 @@
 """Files in, files out."""
 
+import math
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 import torch
 
+from data.fastmri_files import HEADER
 from invrim import IRIM
-from invrim.data.formats.fastmri import read_reconstruction, read_target, write_acquisition
+from invrim.data.formats.fastmri import read_header, read_reconstruction, read_target, write_acquisition
+from invrim.data.masks import columns_of_file
 from invrim.errors import DataError, FileError, OptionError, WeightsError
 from invrim.models.baselines import ZeroFilled
-from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices
+from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results, sampling_mask
 from scans import scan, scan_file
 
 
@@ -27,6 +32,24 @@ def test_any_coils_and_batches_give_the_same(tmp_path, model, coils):
     assert whole.shape == (3, 48, 40)
     torch.testing.assert_close(whole, by_two)
     assert maximum == float(by_two.max())
+
+
+class Elsewhere(torch.nn.Module):
+    """A model on a device that every machine has, though it computes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(1, device="meta"))
+
+    def forward(self, fidelity):
+        assert {buffer.device.type for buffer in fidelity.buffers()} == {"meta"}
+        return torch.ones(fidelity.data.shape[0], *fidelity.data.shape[-2:], dtype=torch.complex64)
+
+
+def test_the_measurement_follows_the_model_to_its_device(tmp_path):
+    raw = scan_file(tmp_path, coils=3, acceleration=2)
+    volume, _ = reconstruct_slices(Elsewhere(), raw, Job(out=tmp_path))
+    assert volume.device.type == "cpu"
 
 
 def test_full_sampling_returns_the_truth(tmp_path):
@@ -144,3 +167,62 @@ def test_full_disk_leaves_nothing(tmp_path, model, monkeypatch):
     with pytest.raises(FileError, match="no space left on device"):
         reconstruct_file(model, raw, Job(out=tmp_path / "out"))
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_raw_file_is_never_overwritten(tmp_path, model):
+    raw = scan_file(tmp_path, acceleration=2)
+    before = raw.read_bytes()
+    (tmp_path / "other").mkdir()
+    for out in (tmp_path, tmp_path / "other" / ".."):
+        with pytest.raises(OptionError, match=r"a\.h5, which would overwrite the input .*a\.h5\. Choose another --out"):
+            reconstruct_file(model, raw, Job(out=out))
+    below = scan_file(tmp_path / "zero-filled", acceleration=2)
+    with pytest.raises(OptionError, match="would overwrite the input"):
+        require_separate_results([below], Job(out=tmp_path, also=("zero-filled",)))
+    assert raw.read_bytes() == before
+
+
+def test_results_of_two_inputs_may_not_share_a_name(tmp_path):
+    first, second = tmp_path / "1" / "a.h5", tmp_path / "2" / "a.h5"
+    with pytest.raises(OptionError, match=r"got .*out/a\.h5 for both .*1/a\.h5 and .*2/a\.h5\. Rename one"):
+        require_separate_results([first, second], Job(out=tmp_path / "out"))
+    other = tmp_path / "a.hdf5"
+    require_separate_results([first, other], Job(out=tmp_path / "out"))
+    with pytest.raises(OptionError, match=r"a\.nii\.gz for both"):
+        require_separate_results([first, other], Job(out=tmp_path / "out", also=("nifti",)))
+
+
+def file_with_lines(folder, lines, coils: int = 1):
+    mask = torch.zeros(40, dtype=torch.bool)
+    mask[lines] = True
+    raw = scan(coils=coils)
+    write_acquisition(folder / "a.h5", replace(raw, kspace=raw.kspace * mask, mask=mask))
+    return folder / "a.h5"
+
+
+def test_one_coil_is_reconstructed_from_a_single_centre_line(tmp_path, model):
+    images, _ = reconstruct_slices(model, file_with_lines(tmp_path, [3, 20, 30]), Job(out=tmp_path))
+    assert images.isfinite().all()
+    assert images.any()
+
+
+@pytest.mark.parametrize(("lines", "coils"), [([3, 20, 30], 2), ([3, 30], 1)])
+def test_missing_calibration_lines_name_the_file(tmp_path, model, lines, coils):
+    with pytest.raises(DataError, match=r"^a\.h5: expected .*line"):
+        reconstruct_slices(model, file_with_lines(tmp_path, lines, coils), Job(out=tmp_path))
+
+
+@pytest.mark.parametrize("acceleration", [None, 2])
+def test_lines_that_the_scanner_filled_with_zeros_are_not_measured(tmp_path, acceleration):
+    with h5py.File(scan_file(tmp_path), "a") as file:
+        file["ismrmrd_header"] = HEADER.format(encoded=40, maximum=29, center=15)
+    mask = sampling_mask(read_header(tmp_path / "a.h5"), acceleration)
+    assert not mask[:5].any()
+    assert not mask[35:].any()
+    assert int(mask.sum()) == (30 if acceleration is None else int(columns_of_file(40, 2, "a.h5")[5:35].sum()))
+
+
+@pytest.mark.parametrize("acceleration", [0, 0.5, math.nan, math.inf])
+def test_accelerations_that_are_none(tmp_path, acceleration):
+    with pytest.raises(OptionError, match=f"expected an acceleration >= 1, got {acceleration}"):
+        Job(out=tmp_path, acceleration=acceleration)

@@ -51,6 +51,16 @@ def test_numbers_carry_their_protocol_and_the_best_is_marked(page):
     assert '<td class="best">0.0910' in page, "the smallest NMSE is the best"
 
 
+def test_scans_are_told_apart_in_the_table():
+    rows = [
+        TableRow(scan=scan, method="i-RIM", acceleration=n, evaluation=evaluation(0.5))
+        for n in (8, 4)
+        for scan in ("knee & co", "brain")
+    ]
+    groups = re.findall(r'rowgroup" colspan="4">(.*?)</th>', render(Report(title="x", table=rows)))
+    assert groups == [f"{s}, {n}-fold acceleration, 2 volumes" for s in ("knee &amp; co", "brain") for n in (4, 8)]
+
+
 def test_captions_take_their_numbers_from_the_data(page):
     assert "8 of 30 columns of k-space were measured, 3.8-fold" in page
     assert "store 10 MB → 1 GB (100-fold)" in page

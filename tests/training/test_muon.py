@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from invrim.training.muon import Muon, orthogonalised
 
@@ -16,7 +17,8 @@ def test_singular_values_become_alike_and_the_rest_stays(shape):
     inner = torch.diag(u.T @ orthogonalised(matrix) @ v.T)
     assert inner.min() > 0.6
     assert inner.max() < 1.3
-    torch.testing.assert_close(orthogonalised(1e-3 * matrix), orthogonalised(matrix))
+    for size in (1e-3, 1e-30):
+        torch.testing.assert_close(orthogonalised(size * matrix), orthogonalised(matrix))
 
 
 def test_a_kernel_steps_by_its_relative_rate_and_a_bias_as_adam_moves_it():
@@ -30,10 +32,27 @@ def test_a_kernel_steps_by_its_relative_rate_and_a_bias_as_adam_moves_it():
         layer(x).square().mean().backward()
         method.step()
     moved = conv.weight.detach() - start
-    assert moved.norm() == pytest.approx(0.02 * start.norm().item(), rel=1e-4)
+    # Less than the rate of 0.02, because the part along the rows themselves is taken back.
+    assert 0.25 < moved.norm() / (0.02 * start.norm()) < 1
+    torch.testing.assert_close(conv.weight.flatten(1).norm(dim=1), start.flatten(1).norm(dim=1))
     assert (moved * conv.weight.grad).sum() < 0
     torch.testing.assert_close(conv.bias, twin.bias)
     assert not torch.allclose(conv.weight, twin.weight)
+
+
+def test_the_norms_of_a_normalised_kernel_move_as_adam_moves_them():
+    torch.manual_seed(0)
+    conv = weight_norm(nn.Conv2d(3, 5, 3))
+    twin = deepcopy(conv)
+    x = torch.randn(2, 3, 8, 7)
+    for layer, method in (
+        (conv, Muon(conv.parameters(), lr=1e-2)),
+        (twin, torch.optim.Adam(twin.parameters(), lr=1e-2)),
+    ):
+        layer(x).square().mean().backward()
+        method.step()
+    norms, same = (layer.parametrizations.weight.original0 for layer in (conv, twin))
+    torch.testing.assert_close(norms, same)
 
 
 def test_it_learns_faster_than_adam_on_an_ill_conditioned_filter():
@@ -51,6 +70,19 @@ def test_it_learns_faster_than_adam_on_an_ill_conditioned_filter():
         return loss.item()
 
     assert error_after(Muon, 100) < 0.5 * error_after(torch.optim.Adam, 100)
+
+
+def test_kernels_do_not_grow():
+    torch.manual_seed(0)
+    net = nn.Sequential(weight_norm(nn.Conv1d(3, 8, 3)), nn.ReLU(), weight_norm(nn.Conv1d(8, 2, 3)))
+    optimiser = Muon(net.parameters(), lr=3e-3)
+    kernels = [layer.parametrizations.weight.original1 for layer in (net[0], net[2])]
+    before = [kernel.norm().item() for kernel in kernels]
+    for _ in range(300):
+        optimiser.zero_grad()
+        net(torch.randn(4, 3, 20)).square().mean().backward()
+        optimiser.step()
+    assert [kernel.norm().item() for kernel in kernels] == pytest.approx(before, rel=1e-3)
 
 
 def test_a_gradient_of_zeros_moves_nothing():

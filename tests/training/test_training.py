@@ -1,13 +1,17 @@
 """Learning: losses, schedules, and a run from recipe to weights."""
 
 import csv
+import json
 from dataclasses import replace
 
+import h5py
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from invrim import load_model
-from invrim.errors import OptionError
+from invrim.data.dataset import SliceDataset
+from invrim.errors import FileError, OptionError, TrainingError
 from invrim.metrics import ssim
 from invrim.models import read_header
 from invrim.training import Data, Model, Optimisation, Recipe, train
@@ -70,7 +74,6 @@ LIGHTNING = [
     "ignore:.*does not have many workers.*",
     "ignore:.*infer the `batch_size`.*",
     "ignore:.*lr_scheduler.step.*",
-    "ignore:.*You're resuming from a checkpoint.*",
     "ignore:.*`LearningRateMonitor`.*",
 ]
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
@@ -87,9 +90,26 @@ def test_a_run_learns_and_its_weights_stand_alone(recipe):
     assert max(scores) > scores[0]
     header = read_header(weights)["recipe"]
     assert header["recipe"]["optimisation"]["updates"] == 150
-    assert header["validation"]["best_ssim"] == pytest.approx(max(scores), abs=1e-5)
+    assert header["seed"] == 0
+    assert header["data"] == {"training": {"a.h5": 3, "b.h5": 2}, "validation": {"c.h5": 3}}
+    assert header["validation"]["ssim"] == pytest.approx(max(scores), abs=1e-5)
+    assert 15 < header["validation"]["psnr"] < 60
     assert load_model(weights).options["hidden"] == [6, 8]
     assert list((weights.parent / "logs" / "run-0").glob("events*")), "a TensorBoard log"
+
+
+def test_the_best_weights_are_kept_with_their_own_scores(recipe, monkeypatch):
+    def ruin(task):
+        for parameter in task.parameters():
+            parameter.data += 0.5
+
+    monkeypatch.setattr(ReconstructionTask, "on_train_end", ruin)
+    weights = train(replace(recipe(6), validate_every=4))
+    good, ruined = validation(weights.parent)  # the best is validated again, but not logged at the wrong update
+    assert good > ruined + 0.01
+    header = read_header(weights)["recipe"]
+    assert header["validation"]["ssim"] == pytest.approx(good, abs=1e-5)
+    assert header["updates"] == 4
 
 
 def test_a_run_goes_on_where_it_stopped(recipe):
@@ -100,6 +120,59 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     second = torch.load(recipe(40).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert (first, second) == (20, 40)
     assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
+
+
+@pytest.mark.parametrize("updates", [4, 6])
+def test_a_run_in_two_parts_sees_what_one_run_sees(recipe, monkeypatch, updates):
+    """Three batches an epoch. After a first part that ends inside an epoch the second makes the rest of it; after
+    one that ends with an epoch it goes on with later ones (Lightning may leave one out)."""
+    asked: list[tuple[int, int]] = []
+    load = SliceDataset.__getitem__
+
+    def noted(dataset, index):
+        if dataset.training:
+            asked.append(index)
+        return load(dataset, index)
+
+    monkeypatch.setattr(SliceDataset, "__getitem__", noted)
+    train(recipe(10, "one"))
+    whole, asked = asked, []
+    train(recipe(updates, "two"))
+    first = len(asked)
+    train(recipe(10, "two"))
+    assert asked == whole or updates % 3 == 0
+    assert set(asked[:first]).isdisjoint(asked[first:])
+
+
+def test_a_folder_with_another_recipes_run_is_refused(recipe):
+    train(recipe(1))
+    other = recipe(2, seed=3)
+    with pytest.raises(OptionError, match=r"got another seed: 3 here, 0 there\. Choose another out, or delete it\."):
+        train(other)
+    deeper = recipe(2)
+    with pytest.raises(OptionError, match=r"got another model\.hidden: \[6\] here, \[6, 8\] there\."):
+        train(replace(deeper, model=replace(deeper.model, hidden=(6,), strides=(1,))))
+    assert json.loads((other.out / "recipe.json").read_text())["seed"] == 0
+    (other.out / "recipe.json").unlink()
+    with pytest.raises(FileError, match=r"got no readable recipe.json\. Choose another out, or delete it\."):
+        train(other)
+
+
+def test_two_processes_make_all_updates(recipe, monkeypatch):
+    """They share the batches of an epoch, which is known only once they have met: here, when the run has begun."""
+    met = ReconstructionTask.on_fit_start
+    monkeypatch.setattr(
+        ReconstructionTask,
+        "on_fit_start",
+        lambda task: (met(task), monkeypatch.setattr("invrim.data.dataset._processes", lambda: (1, 2)))[0],
+    )
+    train(recipe(6))
+    assert torch.load(recipe(6).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
+
+
+def test_only_the_first_process_writes_weights(recipe, monkeypatch):
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    assert not train(recipe(1)).exists()
 
 
 @pytest.mark.parametrize(
@@ -121,6 +194,14 @@ def test_muon_is_chosen_by_the_recipe(recipe):
     chosen = ReconstructionTask(build_model(recipe(5)), optimisation).configure_optimizers()["optimizer"]
     assert isinstance(chosen, Muon)
     assert chosen.param_groups[0]["initial_lr"] == 3e-3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(recipe):
+    broken = recipe(5)
+    with h5py.File(broken.data.train / "a.h5", "a") as file:
+        file["reconstruction_esc"][:] = 3e38  # finite, but its square is not
+    with pytest.raises(TrainingError, match=r"expected a finite loss, got (nan|inf) at update \d+, in \['a.h5'"):
+        train(broken)
 
 
 def test_contradicting_recipe(recipe):

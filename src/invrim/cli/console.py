@@ -16,9 +16,11 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar; yield a function that takes what is done and how much there is."""
+    """Show a bar, on a terminal; yield a function that takes what is done and how much there is."""
+    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(transient=True) as progress:
+    console = Console()
+    with Progress(transient=True, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -9,13 +9,13 @@ from invrim.cli.console import parser
 
 
 def main(argv: Sequence[str]) -> None:
-    from invrim.data.inspection import inspect_file
-    from invrim.report.inspection_figure import write_inspection
-
     p = parser("inspect", "Say what is in a raw file, and draw it.")
     p.add_argument("file", type=Path, metavar="FILE", help="raw file in the fastMRI schema (.h5)")
     p.add_argument("--picture", type=Path, help="where the picture goes; FILE's name with .png, here, if not given")
     options = p.parse_args(argv)
+    from invrim.data.inspection import inspect_file
+    from invrim.report.inspection_figure import write_inspection
+
     inspection = inspect_file(options.file)
     print(options.file)
     for name, value in inspection.rows():

@@ -11,12 +11,13 @@ from invrim.errors import InvrimError, OptionError
 
 
 def main(argv: Sequence[str]) -> None:
-    from invrim.models import load_model
-    from invrim.reconstruction import Job, reconstruct_file
-
     options = _parser().parse_args(argv)
+    from invrim.models import load_model
+    from invrim.reconstruction import Job, reconstruct_file, require_separate_results
+
     job = Job(out=options.out, acceleration=options.acceleration, batch=options.batch, also=tuple(options.also))
-    model = load_model(options.weights, device="cpu")
+    require_separate_results(options.inputs, job)
+    model = load_model(options.weights, device=_device(options.device))
     failed = []
     for path in _shard(options.inputs, options.shard):
         if options.skip_existing and (job.out / path.name).is_file():
@@ -42,11 +43,20 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder of the results")
     p.add_argument("--weights", default="brain", help="a weights file, or the name of weights that ship")
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")
+    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, default=4, help="slices at a time")
     p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti png zero-filled")
     p.add_argument("--shard", default="0/1", metavar="i/n", help="only the i-th of n equal parts, i from 0")
     p.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     return p
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise OptionError("expected a CUDA device for --device cuda, got none on this machine. Use --device cpu.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _shard(paths: Sequence[Path], shard: str) -> Sequence[Path]:

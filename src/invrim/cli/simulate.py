@@ -9,8 +9,6 @@ from invrim.cli.console import parser, progress_bar
 
 
 def main(argv: Sequence[str]) -> None:
-    from invrim.data.simulation import SliceChoice, simulate_file
-
     p = parser("simulate", "Simulate Cartesian scans of real volumes: phase, coils, noise, undersampling.")
     p.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="NIfTI volume (.nii, .nii.gz)")
     p.add_argument("--out", type=Path, required=True, help="folder of the raw files")
@@ -21,6 +19,10 @@ def main(argv: Sequence[str]) -> None:
     p.add_argument("--every", type=int, default=1, help="take every n-th slice")
     p.add_argument("--seed", type=int, default=0, help="of phase, coils and noise")
     options = p.parse_args(argv)
+    from invrim.data.simulation import SliceChoice, simulate_file, simulated_path
+    from invrim.files import require_separate
+
+    require_separate([(image, simulated_path(image, options.out, options.plane)) for image in options.images])
     with progress_bar("simulating") as progress:
         for done, image in enumerate(options.images):
             path = simulate_file(

@@ -21,18 +21,26 @@ _UNKNOWN_KEY = re.compile(
 """The ways in which jsonargparse says that there is no such key."""
 
 
+_ABBREVIATIONS = {"lr": "learning_rate", "max_steps": "updates"}
+"""What people call fields elsewhere."""
+_ALIKE = 0.6
+"""Of `difflib`'s ratio; below, a suggestion would be a guess."""
+
+
 def main(argv: Sequence[str]) -> None:
+    recipe = read_recipe(argv)
     from invrim.training import train
 
-    print(f"weights -> {train(read_recipe(argv))}")
+    print(f"weights -> {train(recipe)}")
 
 
 def read_recipe(argv: Sequence[str]) -> Recipe:
     """Build the recipe from ``--config FILE`` and flags, which win over the file."""
-    from jsonargparse import ArgumentError, ArgumentParser, Namespace
+    from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
     from invrim.training import Recipe
 
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog="invrim train",
         description="Train an i-RIM. A run is one recipe file.",
@@ -50,11 +58,24 @@ def read_recipe(argv: Sequence[str]) -> Recipe:
 
 def _explain(parser: ArgumentParser, message: str) -> str:
     """Shorten the parser's message to one line; for an unknown key, name the known ones like it."""
-    known = [action.dest for action in parser._actions]
     unknown = _UNKNOWN_KEY.search(message)
     if unknown is None:
         return f"{' '.join(message.split())} See `invrim train --help`."
     key = ".".join(part for part in unknown.groups() if part)
-    close = difflib.get_close_matches(key, known, n=1) or [name for name in known if name.endswith(f".{key}")]
-    hint = f"Did you mean {close[0]!r}?" if close else "See `invrim train --help`."
+    close = _closest(key, [action.dest for action in parser._actions])
+    hint = "See `invrim train --help`." if close is None else f"Did you mean {close!r}?"
     return f"expected a key of the recipe, got {key!r}. {hint}"
+
+
+def _closest(key: str, known: Sequence[str]) -> str | None:
+    """Find the field most like an unknown key by the last part of its name: a field, never a group of them."""
+    fields = [name for name in known if not any(other.startswith(f"{name}.") for other in known)]
+    group, _, word = key.rpartition(".")
+    word = _ABBREVIATIONS.get(word, word)
+
+    def likeness(field: str) -> tuple[float, float]:
+        here, _, name = field.rpartition(".")
+        return difflib.SequenceMatcher(None, word, name).ratio(), float(here == group)
+
+    best = max(fields, key=likeness)
+    return best if likeness(best)[0] >= _ALIKE else None

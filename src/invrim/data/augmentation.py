@@ -36,7 +36,10 @@ class Augmentation:
         mirrored = [axis for axis, toss, may in zip((-2, -1), tosses, allowed, strict=True) if toss and may]
         if not mirrored:
             return kspace, target
-        return fft_centred(ifft_centred(kspace).flip(mirrored)), target.flip(mirrored)
+        # A target smaller by an odd number of pixels is not quite central, and its mirror image one pixel off.
+        shifts = [-((kspace.shape[axis] - target.shape[axis]) % 2) for axis in mirrored]
+        images = ifft_centred(kspace).flip(mirrored).roll(shifts, mirrored)
+        return fft_centred(images), target.flip(mirrored)
 
     def crop(
         self, kspace: Tensor, maps: Tensor, target: Tensor, rng: np.random.Generator

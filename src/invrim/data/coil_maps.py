@@ -8,7 +8,7 @@ from invrim.errors import DataError, ShapeError
 from invrim.operators.fourier import ifft_centred
 
 _SHORTEST = 3
-"""Fewer calibration lines than zero frequency and its neighbours say nothing about how coils differ."""
+"""Fewer calibration lines than zero frequency and its neighbours say nothing about how several coils differ."""
 _MOST_LINES = 32
 """Sensitivities are smooth: more of k-space would add anatomy and noise to the maps."""
 _READOUT_SHARE = 2
@@ -23,6 +23,7 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
 
     The map of a single coil is the slowly varying phase of the object: with it the image is nearly real, its k-space
     nearly conjugate-symmetric, and every measured line says something about the one opposite.
+    It takes what lines there are: from a single one, the phase is constant along x.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     Raises
     ------
     DataError
-        Fewer than 3 lines calibrate.
+        The centre line was not measured, or fewer than 3 lines calibrate several coils.
 
     References
     ----------
@@ -52,21 +53,21 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     if kspace.ndim != 4:
         raise ShapeError(f"expected k-space (b, coil, ky, kx), got {tuple(kspace.shape)}. Add the missing axes.")
     rows, columns = kspace.shape[-2:]
-    half = _half_width(columns, mask)
-    half_rows = min(rows // 2, _READOUT_SHARE * max(half, round(half * rows / columns)))
+    half = _half_width(columns, mask, shortest=1 if kspace.shape[1] == 1 else _SHORTEST)
+    half_rows = min(rows // 2, _READOUT_SHARE * max(half, round(half * rows / columns), 1))
     window = torch.outer(_window(rows, half_rows), _window(columns, half)).to(kspace.device)
     images = ifft_centred(kspace * window)
     rss = torch.linalg.vector_norm(images, dim=1, keepdim=True)
     return torch.where(rss > 0, images / rss.clamp_min(torch.finfo(rss.dtype).tiny), torch.zeros_like(images))
 
 
-def _half_width(columns: int, mask: Tensor | None) -> int:
+def _half_width(columns: int, mask: Tensor | None, shortest: int) -> int:
     """Lines on either side of zero frequency: a window that is not symmetric would tilt the maps' phase."""
     centre = slice(0, columns) if mask is None else calibration_lines(mask)
     half = min(columns // 2 - centre.start, centre.stop - 1 - columns // 2)
-    if 2 * half + 1 < _SHORTEST:
+    if 2 * half + 1 < shortest:
         raise DataError(
-            f"expected at least {_SHORTEST} calibration lines around the centre of k-space, got {2 * half + 1}. "
+            f"expected at least {shortest} calibration lines around the centre of k-space, got {2 * half + 1}. "
             f"Sample more centre lines, or give coil maps."
         )
     return min(half, _MOST_LINES // 2)

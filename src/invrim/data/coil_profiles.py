@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+_RADIUS = 1.45
+"""Of the ring. Beyond sqrt(2) the corners of the field of view stay in front of every coil, so that phases never wrap
+around one."""
 _LOOP = 0.1
 """Squared radius of a coil's loop, the half field of view being 1. With it, 13 coils overlap as much as those of a
 real head array: the strongest holds 0.69 of the root sum of squares on average; there it is 0.67."""
@@ -33,8 +36,7 @@ def ring_of_coils(coils: int, size: tuple[int, int], generator: torch.Generator)
     """
     if coils == 1:
         return torch.ones(1, *size, dtype=torch.complex64)
-    # Beyond sqrt(2) the corners of the field of view stay in front of every coil, so phases never wrap around one.
-    radius = 1.45 + 0.3 * torch.rand(coils, generator=generator)
+    radius = _RADIUS + 0.3 * torch.rand(coils, generator=generator)
     angle = 2 * math.pi * (torch.arange(coils) + 0.4 * torch.rand(coils, generator=generator)) / coils
     constant = 2 * math.pi * torch.rand(coils, generator=generator)
     y = torch.linspace(-1, 1, size[0]).view(1, -1, 1) - (radius * angle.sin()).view(-1, 1, 1)
@@ -44,3 +46,11 @@ def ring_of_coils(coils: int, size: tuple[int, int], generator: torch.Generator)
     phase = torch.angle(-(x + 1j * y) * axis.conj()) + constant.view(-1, 1, 1)
     maps = torch.polar((_LOOP + x**2 + y**2) ** -1.5, phase)
     return maps / maps.abs().square().sum(dim=0, keepdim=True).sqrt()
+
+
+def brightening(size: tuple[int, int], loops: int = 8) -> Tensor:
+    """Root sum of squares ``(y, x)`` of a regular ring of loops, 1 at the centre: images are brighter near coils."""
+    angle = 2 * math.pi * torch.arange(loops) / loops
+    y = torch.linspace(-1, 1, size[0]).view(1, -1, 1) - (_RADIUS * angle.sin()).view(-1, 1, 1)
+    x = torch.linspace(-1, 1, size[1]).view(1, 1, -1) - (_RADIUS * angle.cos()).view(-1, 1, 1)
+    return ((_LOOP + x**2 + y**2) ** -3).sum(dim=0).div(loops * (_LOOP + _RADIUS**2) ** -3).sqrt()

@@ -19,6 +19,7 @@ from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
 from invrim.data.index import SliceEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS, random_columns, seed_of
+from invrim.errors import DataError, about
 
 Item = dict[str, Any]
 
@@ -38,7 +39,8 @@ class SliceDataset(Dataset[Item]):
     accelerations, center_fractions
         Of the random column masks.
     training
-        Draw a new mask for every item and epoch (see `set_epoch`), crop and flip; else masks are seeded by file name.
+        Draw a new mask for every item and epoch (see `set_epoch`), crop and flip. Else every slice occurs once for
+        each acceleration, with masks seeded by the file name.
     readout_crop
         In training, keep this many rows, placed at random. Exact physics: the readout is fully sampled.
     flip
@@ -58,17 +60,27 @@ class SliceDataset(Dataset[Item]):
         flip: bool = False,
         seed: int = 0,
     ) -> None:
-        self.accelerations = accelerations
-        self.center_fractions = center_fractions
         self.training = training
         self.augmentation = Augmentation(readout_crop=readout_crop, flip=flip)
         self.seed = seed
         self.epoch = 0
         self.entries = index_of(Path(folder))
+        pairs = list(zip(accelerations, center_fractions, strict=True))
+        self._items = [
+            (entry, chosen)
+            for entry in self.entries
+            for chosen in ([pairs] if training or entry.mask is not None else [[pair] for pair in pairs])
+        ]
+        """Slices, each with the pairs of acceleration and centre fraction of which its mask is drawn."""
         self._files = OpenFiles()
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self._items)
+
+    def shape_of(self, number: int) -> tuple[object, ...]:
+        """Matrix, coils and target size of an item: those that stack are equal."""
+        entry, _ = self._items[number]
+        return entry.shape, entry.target_size
 
     def __getitem__(self, index: int | tuple[int, int]) -> Item:
         """Load a slice, by its number, or by ``(number, epoch)`` as `ShapeBatchSampler` asks for it.
@@ -76,15 +88,16 @@ class SliceDataset(Dataset[Item]):
         The epoch travels with the number because a loader's processes do not see changes to the dataset.
         """
         number, epoch = index if isinstance(index, tuple) else (index, self.epoch)
-        entry = self.entries[number]
+        entry, pairs = self._items[number]
         rng = np.random.default_rng((self.seed, epoch, number))
         kspace, target = self._read(entry)
         if self.training:
-            complete = entry.mask is None and entry.encoded is None
+            complete = bool(entry.sampled.all())
             kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
-        mask = self._mask(entry, rng)
+        mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
-        maps = maps_from_calibration(kspace[None], mask)[0]
+        with about(entry.path.name):
+            maps = maps_from_calibration(kspace[None], mask)[0]
         if self.training:
             kspace, maps, target = self.augmentation.crop(kspace, maps, target, rng)
         return {
@@ -106,14 +119,19 @@ class SliceDataset(Dataset[Item]):
         with damage_as_file_error(entry.path):
             kspace = kspace_slices(file, slice(entry.index, entry.index + 1))[0]
             target = dataset(file, entry.target_name)[entry.index].astype(np.float32)
+        if not np.isfinite(target).all():
+            raise DataError(
+                f"{entry.path.name}: expected finite intensities in `{entry.target_name}`, got NaN or Inf in slice "
+                f"{entry.index}. Correct the target, or move the file out of the folder."
+            )
         return kspace, torch.from_numpy(target)
 
-    def _mask(self, entry: SliceEntry, rng: np.random.Generator) -> Tensor:
-        mask = entry.mask
-        if mask is None:
-            seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
-            mask = random_columns(entry.shape[-1], self.accelerations, self.center_fractions, seed)
-        return mask if entry.encoded is None else mask & entry.encoded
+    def _mask(self, entry: SliceEntry, pairs: list[tuple[float, float]], rng: np.random.Generator) -> Tensor:
+        if entry.mask is not None:
+            return entry.sampled
+        seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
+        accelerations, center_fractions = zip(*pairs, strict=True)
+        return random_columns(entry.shape[-1], accelerations, center_fractions, seed) & entry.sampled
 
 
 class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
@@ -128,25 +146,32 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
+        self._made = 0
         self._groups: dict[tuple[object, ...], list[int]] = {}
-        for number, entry in enumerate(dataset.entries):
-            self._groups.setdefault((entry.shape, entry.target_size), []).append(number)
+        for number in range(len(dataset)):
+            self._groups.setdefault(dataset.shape_of(number), []).append(number)
 
     def __len__(self) -> int:
         batches = sum(math.ceil(len(group) / self.batch_size) for group in self._groups.values())
         return math.ceil(batches / _processes()[1])
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
+        epochs, first = divmod(self._made, len(self))
+        epoch = self.epoch + epochs
+        self.epoch, self._made = epoch + 1, 0
         rank, world = _processes()
         batches = self._batches(np.random.default_rng((self.seed, epoch)))
-        for turn in range(len(self)):
+        for turn in range(first, len(self)):
             # The last turn starts over where batches run out: processes that wait for each other must not differ.
             yield [(number, epoch) for number in batches[(turn * world + rank) % len(batches)]]
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next pass that of ``epoch``, e.g. after a restart."""
+        """Make the next pass that of ``epoch``."""
         self.epoch = epoch
+
+    def go_on(self, batches: int) -> None:
+        """Make the next pass the rest of the one that stopped after this many batches, counted from epoch 0."""
+        self.epoch, self._made = 0, batches
 
     def _batches(self, rng: np.random.Generator) -> list[list[int]]:
         batches: list[list[int]] = []

@@ -1,5 +1,6 @@
 """A list of all slices in a folder, made from file headers."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from invrim.data.formats.fastmri import read_header, read_target
 from invrim.errors import DataError, FileError
+from invrim.files import visible_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,8 @@ class SliceEntry:
     """Of the whole volume."""
     mask: Tensor | None
     """The file's own, bool ``(kx,)``."""
-    encoded: Tensor | None
-    """Lines that the scanner encoded, bool ``(kx,)``; the others are zeros. None where all were."""
+    sampled: Tensor
+    """Measured lines, bool ``(kx,)``, as `invrim.data.formats.header.Header.sampled`."""
 
 
 def index_of(folder: Path) -> list[SliceEntry]:
@@ -37,9 +39,9 @@ def index_of(folder: Path) -> list[SliceEntry]:
     FileError
         There are none, or one cannot be read.
     DataError
-        A file has no target.
+        A file has no target, or no positive maximum.
     """
-    paths = sorted(folder.glob("*.h5"))
+    paths = visible_files(folder, ".h5")
     if not paths:
         raise FileError(
             f"expected a folder with .h5 files, got {folder}. Make some with `invrim simulate`, or correct the path."
@@ -55,7 +57,12 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"Move the file out of the training folder."
         )
     maximum = float(read_target(path).max()) if header.maximum is None else header.maximum
-    encoded = header.encoded
+    if not 0 < maximum < math.inf:
+        raise DataError(
+            f"{path.name}: expected a largest intensity above 0, got {maximum:g}. Correct the attribute `max` or the "
+            f"target, or move the file out of the folder."
+        )
+    sampled = header.sampled
     return [
         SliceEntry(
             path=path,
@@ -65,7 +72,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             target_size=header.target_size,
             maximum=maximum,
             mask=header.mask,
-            encoded=encoded,
+            sampled=sampled,
         )
         for index in range(header.slices)
     ]

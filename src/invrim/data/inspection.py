@@ -70,7 +70,7 @@ def inspect_file(path: Path) -> Inspection:
     header = read_header(path)
     middle = header.slices // 2
     kspace = read_acquisition(path, slice(middle, middle + 1)).kspace[0]
-    mask = torch.ones(header.matrix[1], dtype=torch.bool) if header.mask is None else header.mask
+    mask = header.sampled
     block = calibration_lines(mask) if mask[len(mask) // 2] else slice(0, 0)
     return Inspection(
         name=header.name,

@@ -4,6 +4,7 @@ The draws come from numpy's legacy generator, whose stream is frozen for good, s
 in every version and in every toolkit that follows the protocol.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,7 +65,16 @@ def columns_of_file(columns: int, acceleration: float, name: str) -> Tensor:
 
     The same file gets the same mask on every run and every machine; result as in `random_columns`.
     """
+    require_acceleration(acceleration)
     return random_columns(columns, [acceleration], [_CENTRE_SHARE / acceleration], seed_of(name))
+
+
+def require_acceleration(acceleration: float) -> None:
+    """Refuse what is no number of lines for every measured one, NaN and infinity among it."""
+    if not 1 <= acceleration < math.inf:
+        raise OptionError(
+            f"expected an acceleration >= 1, got {acceleration:g}. Use 4 or 8, as the challenge does, or 1 for none."
+        )
 
 
 def equispaced_columns(
@@ -127,13 +137,14 @@ def _draw_pair(
         )
     generator = np.random.RandomState(seed)
     choice = generator.randint(len(accelerations))
-    low = round(columns * center_fractions[choice])
-    if accelerations[choice] < 1 or not 0 <= low < columns:
+    acceleration, fraction = accelerations[choice], center_fractions[choice]
+    require_acceleration(acceleration)
+    if not 0 <= fraction <= 1 or round(columns * fraction) == columns:
         raise OptionError(
-            f"expected acceleration >= 1 and a centre smaller than {columns} columns, got acceleration "
-            f"{accelerations[choice]:g} and {low} centre lines. Correct the acceleration or its fraction."
+            f"expected a centre smaller than {columns} columns, got a fraction of {fraction:g}. "
+            f"Choose a fraction between 0 and 1."
         )
-    return generator, accelerations[choice], low
+    return generator, acceleration, round(columns * fraction)
 
 
 def _with_centre(mask: np.ndarray, low: int) -> np.ndarray:

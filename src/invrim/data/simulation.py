@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.coil_profiles import ring_of_coils
+from invrim.data.coil_profiles import brightening, ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
-from invrim.data.formats.nifti import Plane, read_volume, slices
-from invrim.data.masks import columns_of_file
+from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
+from invrim.data.masks import columns_of_file, require_acceleration
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred
@@ -31,6 +31,10 @@ class SliceChoice:
     min_signal: float = 0.05
     """Leave out slices in which less than this fraction of the pixels is object."""
 
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise OptionError(f"expected every >= 1, got {self.every}. Use 1 for every slice, 2 for every other one.")
+
 
 def simulate_volume(
     stack: np.ndarray,
@@ -40,6 +44,7 @@ def simulate_volume(
     acceleration: float = 1.0,
     snr: float = 30.0,
     tissue_phase: float = 0.0,
+    receive_bias: float = 0.0,
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Acquisition:
@@ -67,6 +72,9 @@ def simulate_volume(
     tissue_phase
         Radians that tissue of intensity 1 has beside the smooth phase, darker tissue in proportion: chemical shift
         and susceptibility give tissues phases of their own, as sharp as the image.
+    receive_bias
+        Power of the coils' own brightening towards the edge that the image, and the target, carry; 0 for none, 1 for
+        a root sum of squares as scanners make it, more for bright fat under the skin besides.
     seed
         Of phase, coils and noise: equal arguments give equal bits.
     choice
@@ -86,6 +94,7 @@ def simulate_volume(
     magnitude = _scaled(stack, choice or SliceChoice())
     generator = torch.Generator().manual_seed(seed)
     size = (magnitude.shape[1], magnitude.shape[2])
+    magnitude = magnitude * brightening(size) ** receive_bias
     image = torch.polar(magnitude, _smooth_phase(magnitude.shape, generator) + tissue_phase * magnitude)
     maps = ring_of_coils(coils, size, generator)
     kspace = fft_centred(maps * image.unsqueeze(1))
@@ -139,11 +148,14 @@ def _white_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 
 def _require_options(coils: int, acceleration: float, snr: float) -> None:
-    if coils < 1 or acceleration < 1 or snr <= 0:
-        raise OptionError(
-            f"expected coils >= 1, acceleration >= 1 and snr > 0, got {coils}, {acceleration:g} and {snr:g}. "
-            f"Use snr=inf for no noise."
-        )
+    require_acceleration(acceleration)
+    if coils < 1 or not snr > 0:
+        raise OptionError(f"expected coils >= 1 and snr > 0, got {coils} and {snr:g}. Use snr=inf for no noise.")
+
+
+def simulated_path(image: Path, out: Path, plane: Plane) -> Path:
+    """Where the scan of a volume is written: ``out / "<volume>_<plane>.h5"``."""
+    return out / f"{volume_name(image)}_{plane}.h5"
 
 
 def simulate_file(
@@ -157,10 +169,9 @@ def simulate_file(
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Path:
-    """Simulate a scan of a NIfTI volume and write ``out / "<volume>_<plane>.h5"``; options as `simulate_volume`."""
-    volume = read_volume(image)
-    path = out / f"{volume.name}_{plane}.h5"
-    stack = np.maximum(slices(volume, plane), 0)
+    """Simulate a scan of a NIfTI volume and write `simulated_path`; options as `simulate_volume`."""
+    path = simulated_path(image, out, plane)
+    stack = np.maximum(slices(read_volume(image), plane), 0)
     acquisition = simulate_volume(
         stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice
     )

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from invrim.data.dataset import SliceDataset, collate
 from invrim.data.simulation import SliceChoice, simulate_file
+from invrim.metrics import ssim
+from invrim.models.baselines import ZeroFilled
+from invrim.operators import CartesianMRI, LeastSquares, crop_centre
 from invrim.report import TrainingCurve, ValidationCurve
 from invrim.training import Data, Model, Optimisation, Recipe, train
 
@@ -13,8 +20,8 @@ _TRAINING = SliceChoice(every=3)
 _VALIDATION = SliceChoice(every=25)
 
 
-def learn(volume: Path, out: Path, minutes: float, seed: int) -> TrainingCurve:
-    """Train on simulated scans of one volume for some minutes and return how it went.
+def learn(volume: Path, out: Path, minutes: float, seed: int) -> TrainingCurve | None:
+    """Train on simulated scans of one volume for some minutes and return how it went; None if nothing was noted.
 
     Slices for validation come from another plane of the same subject: enough to see learning, no measure of quality.
     """
@@ -35,21 +42,44 @@ def learn(volume: Path, out: Path, minutes: float, seed: int) -> TrainingCurve:
         out=out, seed=seed, validate_every=60, precision="auto",
     )  # fmt: skip
     train(recipe)
-    return read_curve(out / "logs" / "run-0" / "metrics.csv")
+    curve = read_curve(out / "logs" / "run-0" / "metrics.csv")
+    return None if curve is None else replace(curve, zero_filled_ssim=zero_filled_ssim(recipe.data))
 
 
-def read_curve(metrics: Path) -> TrainingCurve:
-    """Read the log that training wrote."""
+@torch.no_grad()
+def zero_filled_ssim(data: Data) -> float:
+    """Score what needs no learning on the validation slices, with the masks and the SSIM that training uses."""
+    dataset = SliceDataset(
+        data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False
+    )
+    scores = []
+    for batch in (collate([dataset[number]]) for number in range(len(dataset))):
+        fidelity = LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
+        image = crop_centre(ZeroFilled()(fidelity).abs(), batch["target"].shape[-2:])
+        scores.append(float(ssim(image, batch["target"], batch["maximum"])))
+    return sum(scores) / len(scores)
+
+
+def read_curve(metrics: Path) -> TrainingCurve | None:
+    """Read the log that training wrote; None if training ended before it noted a loss."""
+    if not metrics.is_file():
+        return None
     with metrics.open(newline="") as file:
         rows = list(csv.DictReader(file))
     losses = [row for row in rows if row.get("train/loss")]
     checks = [row for row in rows if row.get("validation/ssim")]
+    if not losses:
+        return None
     return TrainingCurve(
         steps=[int(row["step"]) for row in losses],
         loss=[float(row["train/loss"]) for row in losses],
-        validation=ValidationCurve(
-            steps=[int(row["step"]) for row in checks],
-            ssim=[float(row["validation/ssim"]) for row in checks],
-            psnr=[float(row["validation/psnr"]) for row in checks],
-        ),
+        validation=_validation(checks) if checks else None,
+    )
+
+
+def _validation(checks: list[dict[str, str]]) -> ValidationCurve:
+    return ValidationCurve(
+        steps=[int(row["step"]) for row in checks],
+        ssim=[float(row["validation/ssim"]) for row in checks],
+        psnr=[float(row["validation/psnr"]) for row in checks],
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from invrim.data.formats.fastmri import read_header, read_target
+from invrim.errors import DataError
 from invrim.evaluation import Evaluation, evaluate_volume
 from invrim.models import load_model
 from invrim.models.baselines import available_baselines
@@ -25,6 +26,26 @@ Say = Callable[[str], None]
 def methods(weights: str) -> dict[str, nn.Module]:
     """Solvers by name, the reference first; compressed sensing only where bartorch is installed."""
     return {**available_baselines(), LEARNED: load_model(weights)}
+
+
+def check_raw(files: Sequence[Path]) -> None:
+    """Refuse files that `compare` could not use, before anything is computed.
+
+    Raises
+    ------
+    FileError, DataError
+        If one is not in the fastMRI schema, has no target, or is undersampled already.
+    """
+    for path in files:
+        header = read_header(path)
+        if header.target_name is None:
+            raise DataError(
+                f"{path}: expected a file with its target, got none. Add `reconstruction_rss` (slices, y, x)."
+            )
+        if header.mask is not None:
+            raise DataError(
+                f"{path}: expected a fully sampled file, got one with a mask. Use `invrim reconstruct` for it."
+            )
 
 
 def compare(
@@ -59,7 +80,7 @@ def compare(
         volume, _ = reconstruct_slices(solver, raw, job)
         scores = evaluate_volume(target, volume, PROTOCOL)
         evaluation = Evaluation(protocol=PROTOCOL, volumes={raw.name: scores})
-        rows.append(TableRow(method=name, acceleration=acceleration, evaluation=evaluation))
+        rows.append(TableRow(scan=title, method=name, acceleration=acceleration, evaluation=evaluation))
         images[name] = volume[best_slice]
     mask = sampling_mask(read_header(raw), acceleration)
     return _case(f"{title}, {acceleration:g}x", target[best_slice], images, mask, rows), rows

@@ -5,9 +5,10 @@ from pathlib import Path
 from rich.progress import track
 
 from invrim.data.formats.fastmri import read_reconstruction, read_target
-from invrim.errors import DataError, FileError, ShapeError
+from invrim.errors import FileError, about
 from invrim.evaluation.protocols import evaluate_volume, find_protocol
 from invrim.evaluation.result import Evaluation
+from invrim.files import visible_files
 
 
 def evaluate_folders(
@@ -36,7 +37,7 @@ def _pairs(targets: Path, predictions: Path) -> list[tuple[Path, Path]]:
     for folder in (targets, predictions):
         if not folder.is_dir():
             raise FileError(f"{folder} is not a folder: expected a folder of HDF5 files (*.h5). Check the path.")
-    files = sorted(file for file in targets.glob("*.h5") if not file.name.startswith("."))  # hidden: being written
+    files = visible_files(targets, ".h5")
     if not files:
         raise FileError(f"no target in {targets}: expected HDF5 files (*.h5), found none. Check the path.")
     pairs = [(file, predictions / file.name) for file in files]
@@ -50,7 +51,5 @@ def _pairs(targets: Path, predictions: Path) -> list[tuple[Path, Path]]:
 
 
 def _score(target: Path, prediction: Path, protocol: str) -> dict[str, float]:
-    try:
+    with about(target.name):
         return evaluate_volume(read_target(target), read_reconstruction(prediction), protocol)
-    except (ShapeError, DataError) as error:
-        raise type(error)(f"{target.name}: {error}") from error

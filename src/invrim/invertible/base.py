@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from invrim.invertible import randomness
+
 
 class PulledBack(NamedTuple):
     """What one step of backpropagation hands to the step before it."""
@@ -25,8 +27,8 @@ class Invertible(nn.Module, ABC):
     """A map from state to state that can be undone.
 
     A subclass writes `forward` and `inverse`. Both may read ``context``, any object that all steps of a chain share;
-    if it is a module, its parameters and buffers that require gradients receive them. The map must be deterministic:
-    the backward pass evaluates it a second time.
+    if it is a module, its parameters and buffers that require gradients receive them. The backward
+    pass evaluates the map a second time; random numbers are then drawn again as they were.
     """
 
     @abstractmethod
@@ -37,14 +39,23 @@ class Invertible(nn.Module, ABC):
     def inverse(self, z: Tensor, context: object = None, /) -> Tensor:
         """Undo `forward`, up to round-off."""
 
+    def forward_(self, z: Tensor, context: object = None, /) -> Tensor:
+        """Do what `forward` does, free to overwrite ``z``.
+
+        The engine calls it without a graph, on states that nobody else holds. Override it where writing into the
+        state saves a copy.
+        """
+        return self.forward(z, context)
+
     def pull_back(self, z_out: Tensor, grad_out: Tensor, context: object = None, /) -> PulledBack:
-        """Turn the output and its gradient into the input and its gradient.
+        """Turn the output and its gradient into the input and its gradient, free to overwrite both.
 
         This default inverts, then recomputes with a graph: two evaluations. A step whose inverse shares its
         expensive part with its forward overrides it with one.
         """
         with torch.no_grad():
             z = self.inverse(z_out, context)
+        randomness.rewind()
         return differentiate(self, z, grad_out, context)
 
 
@@ -58,7 +69,7 @@ def differentiate(
     """
     with torch.enable_grad():
         at = z.view_as(z) if create_graph else z.detach().requires_grad_()
-        out = step(at, context)
+        out = evaluate(step, at, context)
         gradients = vector_jacobian(out, [at, *trainable(step, context)], grad_out, create_graph=create_graph)
     return PulledBack(z, gradients.pop(at), gradients)
 
@@ -81,3 +92,15 @@ def trainable(*owners: object) -> list[Tensor]:
             tensors: Iterable[Tensor] = (*owner.parameters(), *owner.buffers())
             found.update(dict.fromkeys(t for t in tensors if t.requires_grad))
     return list(found)
+
+
+def is_hooked(step: nn.Module) -> bool:
+    """Whether the step has hooks of its own; the engine runs them around its node of the graph."""
+    return bool(step._forward_hooks or step._forward_pre_hooks or step._backward_hooks or step._backward_pre_hooks)
+
+
+def evaluate(step: Invertible, z: Tensor, context: object) -> Tensor:
+    """Apply the step without the hooks that its node of the graph has already run."""
+    if is_hooked(step):
+        return type(step).forward(step, z, context)
+    return step(z, context)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from invrim.errors import OptionError
+from invrim.invertible.arithmetic import FixedPoint, Floating
 from invrim.invertible.base import Invertible, PulledBack
 from invrim.invertible.engine import invert_to_learn
+from invrim.invertible.exact import Grid
 
-Backprop = Literal["store", "invert"]
+Backprop = Literal["store", "invert", "exact"]
 
 
 class InvertibleChain(Invertible):
@@ -24,34 +26,64 @@ class InvertibleChain(Invertible):
         The steps, first to last. One step may occur several times (shared weights), and a step may be a chain.
     backprop
         ``"store"`` is plain autograd: every activation is kept. ``"invert"`` keeps the final state only and walks back
-        by inversion; memory does not grow with the number of steps, time is up to 4/3 of ``"store"``.
-        The outermost chain decides for the chains inside it.
+        by inversion; memory does not grow with the number of steps, time is up to 4/3 of ``"store"``. ``"exact"`` is
+        ``"invert"`` on a fixed-point state: every activation comes back bit for bit, for some more time; its steps
+        must be `ExactlyInvertible`. The outermost chain decides for the chains inside it.
+    anchor_every
+        Keep the state after every so many steps as well, so that inversion errors do not add up over more of them.
+        Costs one state of memory each.
     """
 
-    def __init__(self, steps: Sequence[Invertible], *, backprop: Backprop = "invert") -> None:
+    def __init__(
+        self, steps: Sequence[Invertible], *, backprop: Backprop = "invert", anchor_every: int | None = None
+    ) -> None:
         super().__init__()
         if backprop not in get_args(Backprop):
-            raise OptionError(f"expected backprop 'store' or 'invert', got {backprop!r}. Choose one of the two.")
+            raise OptionError(f"expected backprop of {get_args(Backprop)}, got {backprop!r}. Choose one of them.")
+        if anchor_every is not None and anchor_every < 1:
+            raise OptionError(f"expected anchors at least 1 step apart, got {anchor_every}. Use None for no anchors.")
         self.steps = nn.ModuleList(steps)
         self.backprop = backprop
+        self.anchor_every = anchor_every
 
-    def forward(self, z: Tensor, context: object = None, /) -> Tensor:
-        if self.backprop == "invert" and torch.is_grad_enabled():
-            return invert_to_learn(list(self.flattened()), z, context)
-        for step in self.flattened():
-            z = step(z, context)
-        return z
+    @overload
+    def forward(self, z: Tensor, context: object = None, /) -> Tensor: ...
+    @overload
+    def forward(self, z: Tensor, context: object = None, /, *, return_states: Sequence[int]) -> list[Tensor]: ...
+    def forward(
+        self, z: Tensor, context: object = None, /, *, return_states: Sequence[int] | None = None
+    ) -> Tensor | list[Tensor]:
+        """Apply the steps.
+
+        Parameters
+        ----------
+        z
+            State ``(b, c, ...)``; it is not changed.
+        context
+            What every step may read.
+        return_states
+            Numbers of steps, from 0 or negative from the end. Their outputs are returned as a list, in this order, in
+            place of the last output alone; each is kept for the backward pass, and may be used in a loss.
+        """
+        steps = list(self.flattened())
+        if return_states is None:
+            return self._outputs(steps, z, context, [])[-1] if steps else z
+        numbers = [_number(index, len(steps)) for index in return_states]
+        wanted = sorted(set(numbers))
+        states = dict(zip([*wanted, len(steps) - 1], self._outputs(steps, z, context, wanted), strict=False))
+        return [states[number] for number in numbers]
 
     def inverse(self, z: Tensor, context: object = None, /) -> Tensor:
+        arithmetic = self._arithmetic(z)
         for step in reversed(list(self.flattened())):
-            z = step.inverse(z, context)
+            z = arithmetic.inverse(step, z, context)
         return z
 
     def pull_back(self, z_out: Tensor, grad_out: Tensor, context: object = None, /) -> PulledBack:
         gradients: dict[Tensor, Tensor] = {}
         z, grad = z_out, grad_out
         for step in reversed(list(self.flattened())):
-            z, grad, new = step.pull_back(z, grad, context)
+            z, grad, new = self._arithmetic(z).pull_back(step, z, grad, context)
             for tensor, value in new.items():
                 gradients[tensor] = gradients[tensor] + value if tensor in gradients else value
         return PulledBack(z, grad, gradients)
@@ -67,8 +99,41 @@ class InvertibleChain(Invertible):
 
     @torch.no_grad()
     def drift(self, z: Tensor, context: object = None, /) -> float:
-        """Relative round-trip error ``||inverse(forward(z)) - z|| / ||z||``; of a state of zeros, over its output's."""
+        """Relative round-trip error ``||inverse(forward(z)) - z|| / ||z||``; of a state of zeros, over its output's.
+
+        With ``backprop="exact"`` the state is first rounded to the grid, from which it comes back unchanged.
+        """
+        z = Grid.of(z.dtype).enter(z) if self.backprop == "exact" else z
         out = self(z, context)
         error = float(torch.linalg.vector_norm(self.inverse(out, context) - z))
         size = float(torch.linalg.vector_norm(z)) or float(torch.linalg.vector_norm(out))
-        return error / size if error > 0 else 0.0
+        return 0.0 if error == 0 else error / size  # NaN stays NaN
+
+    def _outputs(self, steps: list[Invertible], z: Tensor, context: object, wanted: list[int]) -> list[Tensor]:
+        """Outputs of the wanted steps, ascending, and of the last one."""
+        arithmetic = self._arithmetic(z)
+        if self.backprop != "store" and torch.is_grad_enabled():
+            return invert_to_learn(
+                steps, z, context, returned=wanted, anchor_every=self.anchor_every, arithmetic=arithmetic
+            )
+        outputs = []
+        z = arithmetic.enter(z)
+        for index, step in enumerate(steps):
+            z = self._evaluate(arithmetic, step, z, context)
+            if index in wanted or index == len(steps) - 1:
+                outputs.append(z)
+        return outputs
+
+    def _evaluate(self, arithmetic: Floating, step: Invertible, z: Tensor, context: object) -> Tensor:
+        if self.backprop == "exact":
+            return arithmetic.forward(step, z, context, may_overwrite=False)
+        return step(z, context)
+
+    def _arithmetic(self, z: Tensor) -> Floating:
+        return FixedPoint(Grid.of(z.dtype)) if self.backprop == "exact" else Floating()
+
+
+def _number(index: int, count: int) -> int:
+    if not -count <= index < count:
+        raise OptionError(f"expected numbers of {count} steps, got {index}. Count from 0, or back from -1.")
+    return index % count

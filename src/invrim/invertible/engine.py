@@ -2,25 +2,41 @@
 
 Every step becomes one autograd node, so that autograd itself drives the walk: gradients of a step's parameters are
 released as soon as the step is done, hooks fire as usual, and `torch.autograd.grad` and frozen parameters need no
-special care. The nodes of one call share a tape that holds a single state, the output of the step whose turn is next.
+special care. The nodes of one call share a tape that holds a single state, the output of the step whose turn is next,
+and its gradient; both are overwritten from step to step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from invrim.errors import InvrimError
-from invrim.invertible.base import Invertible, PulledBack, differentiate
+from invrim.invertible.arithmetic import Floating
+from invrim.invertible.base import Invertible, PulledBack, differentiate, is_hooked
+from invrim.invertible.randomness import Randomness, replay, rewind
+from invrim.invertible.record import Place, Record, Tape
+from invrim.invertible.refusals import (
+    refuse_changed_tensors,
+    refuse_running_statistics,
+    refuse_self_update,
+    refuse_unregistered,
+)
 
 
-def invert_to_learn(steps: Sequence[Invertible], z: Tensor, context: object) -> Tensor:
+@torch.compiler.disable
+def invert_to_learn(
+    steps: Sequence[Invertible],
+    z: Tensor,
+    context: object,
+    *,
+    returned: Collection[int] = (),
+    anchor_every: int | None = None,
+    arithmetic: Floating | None = None,
+) -> list[Tensor]:
     """Apply ``steps`` in order, keeping one state for the backward pass whatever their number.
 
     The backward pass walks from last to first: it undoes a step, evaluates it once with a graph for the gradients,
@@ -35,78 +51,78 @@ def invert_to_learn(steps: Sequence[Invertible], z: Tensor, context: object) -> 
         State ``(b, c, ...)``. It is neither changed nor kept.
     context
         What every step may read, e.g. the data fidelity. Its tensors that require gradients receive them.
+    returned
+        Numbers of the steps, from 0, whose output is returned besides the last one's. Each is kept.
+    anchor_every
+        Keep the state after every so many steps too; the walk back starts afresh there.
+    arithmetic
+        Floating point by default; on a fixed-point grid every state comes back bit for bit.
+
+    Returns
+    -------
+    The outputs of the steps in ``returned``, in the order of the steps, and of the last one.
 
     References
     ----------
     .. [P19] Putzky & Welling, *Invert to Learn to Invert*, NeurIPS 2019, section 2.1.
     """
-    tape = _Tape()
+    last = len(steps) - 1
+    kept = {last, *returned, *range((anchor_every or len(steps)) - 1, last, anchor_every or len(steps))}
+    refuse_unregistered(context, *steps)
     for index, step in enumerate(steps):
-        z = _apply(step, z, context, tape, is_last=index == len(steps) - 1)
-    return z
+        if is_hooked(step):  # a hook may change what enters and what leaves, so that both ends are kept
+            kept |= {index - 1, index}
+    arithmetic = arithmetic or Floating()
+    z = arithmetic.enter(z)
+    tape = Tape(arithmetic, arithmetic.fingerprint(z.detach()))
+    outputs = []
+    for index, step in enumerate(steps):
+        # A state may be overwritten when nobody but the engine holds it: not the caller's, not one that is kept.
+        is_ours = index - 1 not in kept and (index > 0 or arithmetic.copies_on_entry)
+        z = _apply(step, z, context, tape, Place(index == 0, index in kept, is_ours))
+        if index == last or index in returned:
+            outputs.append(z)
+    return outputs
 
 
-class _Tape:
-    """The one state that the nodes of a call hand to each other on the way back."""
+def _apply(step: Invertible, z: Tensor, context: object, tape: Tape, place: Place) -> Tensor:
+    refuse_running_statistics(step)
+    record, tensors = Record.of(step, context, z.device.type, tape, place)
 
-    state: Tensor | None = None
+    def node(z: Tensor, _: object = None, /) -> Tensor:
+        return _Step.apply(record, z, *tensors)
 
-
-class _Bound(nn.Module):
-    """A step together with its context, so that both sets of tensors have names that can be substituted."""
-
-    def __init__(self, step: Invertible, context: object) -> None:
-        super().__init__()
-        self.step = step
-        self.context = context
-
-    def forward(self, ask: Callable[[Invertible, object], Any]) -> Any:
-        return ask(self.step, self.context)
+    out = _call_with_hooks(step, node, z, context) if is_hooked(step) else node(z)
+    refuse_self_update(record)
+    return out
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What a node remembers of its step; no activation is among it."""
-
-    bound: _Bound
-    names: tuple[str, ...]
-    versions: tuple[int, ...]
-    tape: _Tape
-    is_last: bool
-    autocast: tuple[str, torch.dtype, bool]
-
-    def ask(self, tensors: Sequence[Tensor], question: Callable[[Invertible, object], Any]) -> Any:
-        """Ask the step something with ``tensors`` in place of its own and its context's."""
-        return functional_call(self.bound, dict(zip(self.names, tensors, strict=True)), (question,))
-
-    def precision(self) -> AbstractContextManager[None]:
-        """Return the autocast setting of the forward pass: the recomputation must run under the same."""
-        device_type, dtype, enabled = self.autocast
-        return torch.autocast(device_type, dtype=dtype, enabled=enabled)
-
-
-def _apply(step: Invertible, z: Tensor, context: object, tape: _Tape, *, is_last: bool) -> Tensor:
-    bound = _Bound(step, context)
-    named = {name: t for name, t in (*bound.named_parameters(), *bound.named_buffers()) if t.requires_grad}
-    device_type = z.device.type
-    record = _Record(
-        bound=bound,
-        names=tuple(named),
-        versions=tuple(t._version for t in named.values()),
-        tape=tape,
-        is_last=is_last,
-        autocast=(device_type, torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)),
-    )
-    return _Step.apply(record, z, *named.values())
+def _call_with_hooks(step: Invertible, node: Callable[..., Tensor], z: Tensor, context: object) -> Tensor:
+    """Run the step's hooks around its node of the graph, where plain autograd would run them around its forward."""
+    own = vars(step).get("forward")
+    step.__dict__["forward"] = node
+    try:
+        return step(z, context)
+    finally:
+        del step.__dict__["forward"]
+        if own is not None:
+            step.__dict__["forward"] = own
 
 
 class _Step(torch.autograd.Function):
     """One step of a chain as one node of the graph."""
 
     @staticmethod
-    def forward(ctx: Any, record: _Record, z: Tensor, *tensors: Tensor) -> Tensor:
-        out = record.bound.step(z, record.bound.context)
-        if record.is_last:
+    def forward(ctx: Any, record: Record, z: Tensor, *tensors: Tensor) -> Tensor:
+        place, before = record.place, Randomness.now(z.device)
+        out = record.tape.arithmetic.forward(record.step, z, record.bound.context, may_overwrite=place.may_overwrite)
+        if not before.is_current():
+            record.randomness = before
+        if out is z and place.may_overwrite:
+            ctx.mark_dirty(z)
+        elif out.untyped_storage().data_ptr() == z.untyped_storage().data_ptr():
+            out = out.clone()  # a view of the caller's state, which the next step would overwrite
+        if place.keeps_output:
             # Saved, not merely kept: autograd then notices when somebody overwrites the output in place.
             ctx.save_for_backward(out)
         ctx.record = record
@@ -115,42 +131,56 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        record: _Record = ctx.record
+        record: Record = ctx.record
         (grad_out,) = grad_outputs
-        _refuse_changed_tensors(record, ctx.tensors)
-        z_out = _take_state(ctx, record)
+        refuse_changed_tensors(record, ctx.tensors)
         walk = _pull_back_differentiably if torch.is_grad_enabled() else _pull_back
-        with record.precision():
-            pulled, gradients = walk(record, ctx.tensors, z_out, grad_out)
-        record.tape.state = pulled.z if ctx.needs_input_grad[1] else None
+        with record.precision(), replay(record.randomness):
+            pulled, gradients = walk(record, ctx.tensors, _take_state(ctx, record), grad_out)
+        tape = record.tape
+        if record.place.is_first:
+            tape.state = tape.grad = None
+            if not torch.is_grad_enabled():  # where it is, the walk was one in floating point
+                tape.arithmetic.recognise(pulled.z, tape.fingerprint)
+        else:
+            # What a hook was given it may keep: the next step then copies it.
+            tape.state, tape.grad = pulled.z, None if is_hooked(record.step) else pulled.grad
+        if not ctx.needs_input_grad[1]:
+            tape.state = tape.grad = None
         return (None, pulled.grad, *gradients)
 
 
 Walked = tuple[PulledBack, list[Tensor | None]]
 
 
-def _pull_back(record: _Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
+def _pull_back(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
     """Let the step pull back with leaves in place of its tensors: gradients stop there, even where one tensor is
     computed from another."""
+    if record.place.keeps_output:
+        z_out = z_out.clone()
+    if grad_out is not record.tape.grad or is_hooked(record.step):
+        grad_out = grad_out.clone()
+    record.tape.grad = None
     leaves = [t.detach().requires_grad_() for t in tensors]
-    pulled = record.ask(leaves, lambda step, context: step.pull_back(z_out, grad_out, context))
+    pulled = record.ask(leaves, lambda step, context: record.tape.arithmetic.pull_back(step, z_out, grad_out, context))
     return pulled, [pulled.gradients.get(leaf) for leaf in leaves]
 
 
-def _pull_back_differentiably(record: _Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
-    """Do the same with a graph, for gradients of gradients (``create_graph=True``).
+def _pull_back_differentiably(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
+    """Do the same with a graph, for gradients of gradients (``create_graph=True``), in floating point.
 
     The inversion sees the tensors, the recomputation views of them: gradients of the views do not reach through the
     reconstructed state, although it depends on the same tensors.
     """
     z = record.ask(tensors, lambda step, context: step.inverse(z_out, context))
+    rewind()
     views = [t.view_as(t) for t in tensors]
     pulled = record.ask(views, lambda step, context: differentiate(step, z, grad_out, context, create_graph=True))
     return pulled, [pulled.gradients.get(view) for view in views]
 
 
-def _take_state(ctx: Any, record: _Record) -> Tensor:
-    if record.is_last:
+def _take_state(ctx: Any, record: Record) -> Tensor:
+    if record.place.keeps_output:
         (z_out,) = ctx.saved_tensors
         return z_out
     state, record.tape.state = record.tape.state, None
@@ -160,12 +190,3 @@ def _take_state(ctx: Any, record: _Record) -> Tensor:
             "Call backward on the output of the chain, or use backprop='store'."
         )
     return state
-
-
-def _refuse_changed_tensors(record: _Record, tensors: tuple[Tensor, ...]) -> None:
-    for name, version, tensor in zip(record.names, record.versions, tensors, strict=True):
-        if tensor._version != version:
-            raise InvrimError(
-                f"expected {name.partition('.')[2]} as it was in the forward pass, got it changed in place since. "
-                f"Call backward before the optimiser's step, or use backprop='store'."
-            )

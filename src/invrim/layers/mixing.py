@@ -64,6 +64,14 @@ def mix(matrix: Tensor, x: Tensor) -> Tensor:
     return torch.bmm(matrix.expand(len(x), *matrix.shape), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
+def mix_into_(z: Tensor, matrix: Tensor, x: Tensor, *, sign: float = 1.0) -> Tensor:
+    """Add ``sign * mix(matrix, x)`` to ``z`` in place, without a tensor in between where ``z`` is contiguous."""
+    if not z.is_contiguous():
+        return z.add_(mix(matrix, x), alpha=sign)
+    z.view(*z.shape[:2], -1).baddbmm_(matrix.expand(len(x), *matrix.shape), x.flatten(2), alpha=sign)
+    return z
+
+
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Sum of outer products of channels over batch and space, ``(b, p, ...), (b, q, ...) -> (p, q)``."""
     return torch.bmm(a.flatten(2), b.flatten(2).mT).sum(dim=0)

@@ -63,8 +63,8 @@ class ResidualNet(nn.Module):
         self.up = weight_norm(transposed(hidden, width, kernel, kernel, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.down(self._pad(x)))
-        h = F.relu(self.middle(h))
+        h = F.relu_(self.down(self._pad(x)))
+        h = F.relu_(self.middle(h))
         y = self.up(h)
         y = y[(..., *(slice(n) for n in x.shape[2:]))]
         return F.glu(y, dim=1) if self.gated else y

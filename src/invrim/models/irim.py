@@ -26,8 +26,8 @@ class IRIM(nn.Module):
 
     The state holds the estimate eta and a memory s. Each of ``steps`` steps writes the gradient of the data fidelity
     into the memory and then applies a chain of reversible blocks; one more gradient ends the chain. Intensities are
-    divided by the standard deviation of the starting image and multiplied back, so that the scanner's units do not
-    matter.
+    divided by the standard deviation of the back-projected data ``fidelity.start()``, of the starting image where there
+    is none, and multiplied back, so that the scanner's units do not matter.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class IRIM(nn.Module):
         """
         first = _start_of(fidelity) if start is None else start
         estimate = unfold(first, self.images)
-        std = self._standard_deviation(estimate)
+        std = self._standard_deviation(unfold(_reference(fidelity, first), self.images))
         scale = torch.where(std > 0, std, torch.ones_like(std))
         z = self.initial_state(estimate / _like(scale, estimate), metadata)
         z = self.chain(z, Rescaled(fidelity, scale))
@@ -164,6 +164,11 @@ class IRIM(nn.Module):
         """Over real and imaginary parts of the centre, one number per batch entry."""
         centre = crop_centre(estimate, (self.normalisation_crop,) * 2)
         return torch.view_as_real(centre).flatten(1).std(dim=1)
+
+
+def _reference(fidelity: DataFidelity, start: Image) -> Image:
+    """Image with the data's intensity: not the start, which may be anything, zeros too."""
+    return _start_of(fidelity) if hasattr(fidelity, "start") else start
 
 
 def _start_of(fidelity: DataFidelity) -> Image:

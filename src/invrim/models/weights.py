@@ -63,11 +63,11 @@ def load_model(weights: str | Path = "brain", *, device: str | torch.device = "c
     FileError
         If there is no such file, or it is not a complete safetensors file.
     WeightsError
-        If it is of another format version, or its tensors do not fit its options.
+        If it is of another format version, or its options are unknown, or its tensors do not fit them.
     """
     path = find_weights(weights)
     header = read_header(path)
-    model = IRIM(**header["options"])
+    model = _model_of(header, path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     try:
@@ -89,7 +89,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise FileError(
             f"expected a safetensors file, got {path}: {str(error).splitlines()[0]}. Copy it again, or train anew."
         ) from None
-    found = header.get("invrim_format")
+    found = header.get("invrim_format") if isinstance(header, dict) else None
     if found != FORMAT:
         got = "no format" if found is None else f"format {found}"
         raise WeightsError(
@@ -97,6 +97,17 @@ def read_header(path: Path) -> dict[str, Any]:
             f"Use the version of invrim that wrote them, or train anew."
         )
     return header
+
+
+def _model_of(header: dict[str, Any], path: Path) -> IRIM:
+    """Build the model that a header describes; it comes from a stranger's file, so anything may be in it."""
+    try:
+        return IRIM(**header["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"expected the options of an IRIM in {path}, got others ({type(error).__name__}: {error}). "
+            f"Use the version of invrim that wrote them, or train anew."
+        ) from None
 
 
 def find_weights(weights: str | Path) -> Path:

@@ -92,6 +92,7 @@ class CartesianMRI(LinearOperator):
         return self.sampling(fft_centred(self.coils(x), self.ndim))
 
     def adjoint(self, y: KSpace) -> Image:
+        self._require_kspace(y)
         return self.coils.adjoint(ifft_centred(self.sampling.adjoint(y), self.ndim))
 
     def normal(self, x: Image) -> Image:
@@ -107,6 +108,17 @@ class CartesianMRI(LinearOperator):
         mask = torch.fft.ifftshift(mask**2, dim=axes)
         k = torch.fft.fftn(self.coils(x), dim=axes, norm="ortho")
         return self.coils.adjoint(torch.fft.ifftn(mask * k, dim=axes, norm="ortho"))
+
+    def _require_kspace(self, y: KSpace) -> None:
+        """Refuse what broadcasting would accept, e.g. one map for four coils."""
+        mask, coils = self.sampling.mask, self.coils
+        single = (1, *(n if n > 1 else None for n in mask.shape[2:]))
+        known = coils.maps.shape[1:] if isinstance(coils, CoilMaps) else single
+        if y.ndim != self.ndim + 2 or any(n not in {None, k} for n, k in zip(known, y.shape[1:], strict=True)):
+            raise ShapeError(
+                f"expected k-space (b, {', '.join(str(n or 'k') for n in known)}) as mask and coil maps have it, got "
+                f"{tuple(y.shape)}. Add missing axes, or give maps (b, coil, {self.ndim} axes) for these coils."
+            )
 
 
 def _check_shapes(mask: Tensor, maps: Tensor | None, ndim: int) -> None:

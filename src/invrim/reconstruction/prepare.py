@@ -11,12 +11,12 @@ from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
 from invrim.data.formats.header import Header
 from invrim.data.masks import columns_of_file
-from invrim.errors import OptionError
+from invrim.errors import OptionError, about
 from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, SamplingMask
 
 
 def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
-    """Lines to reconstruct from, bool ``(kx,)``: the file's own, or some of a fully sampled file's.
+    """Lines to reconstruct from, bool ``(kx,)``: all that were measured, or some of a fully sampled file's.
 
     Parameters
     ----------
@@ -30,16 +30,14 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
     OptionError
         If the file is already undersampled.
     """
-    columns = header.matrix[1]
     if acceleration is None:
-        return torch.ones(columns, dtype=torch.bool) if header.mask is None else header.mask
+        return header.sampled
     if header.mask is not None:
         raise OptionError(
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
         )
-    mask = columns_of_file(columns, acceleration, header.name)
-    return mask if header.encoded is None else mask & header.encoded
+    return columns_of_file(header.matrix[1], acceleration, header.name) & header.sampled
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:
@@ -62,4 +60,6 @@ def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSqu
     shaped = mask.reshape(1, 1, 1, -1)
     if coilwise:
         return LeastSquares(SamplingMask(shaped) @ FourierTransform(2), kspace)
-    return LeastSquares(CartesianMRI(shaped, maps_from_calibration(kspace, lines)), kspace)
+    with about(acquisition.name):
+        maps = maps_from_calibration(kspace, lines)
+    return LeastSquares(CartesianMRI(shaped, maps), kspace)

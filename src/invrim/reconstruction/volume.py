@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from invrim.data.formats.fastmri import read_acquisition, read_header, write_rec
 from invrim.data.formats.header import Header
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.pictures import write_picture
+from invrim.data.masks import require_acceleration
 from invrim.errors import OptionError, WeightsError
-from invrim.files import make_folder
+from invrim.files import make_folder, require_separate
 from invrim.models import IRIM
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
@@ -44,6 +45,23 @@ class Job:
             )
         if self.batch < 1:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
+        if self.acceleration is not None:
+            require_acceleration(self.acceleration)
+
+    def outputs(self, path: Path) -> dict[str, Path]:
+        """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`."""
+        images = self.out / path.name
+        every = {
+            "nifti": images.with_suffix(".nii.gz"),
+            "png": images.with_suffix(".png"),
+            "zero-filled": self.out / "zero-filled" / path.name,
+        }
+        return {"images": images, **{kind: every[kind] for kind in self.also}}
+
+
+def require_separate_results(paths: Sequence[Path], job: Job) -> None:
+    """Refuse raw files whose results would overwrite a raw file or each other."""
+    require_separate([(path, out) for path in paths for out in job.outputs(path).values()])
 
 
 def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
@@ -63,20 +81,26 @@ def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progre
     Returns
     -------
     The file written; it appears only when complete.
+
+    Raises
+    ------
+    OptionError
+        A result would overwrite the raw file.
     """
+    require_separate_results([path], job)
+    outputs = job.outputs(path)
     images, maximum = reconstruct_slices(model, path, job, on_progress)
-    out = job.out / path.name
     make_folder(job.out)
-    write_reconstruction(out, images, {"max": maximum, "source": path.name})
-    if "zero-filled" in job.also:
+    write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
+    if "zero-filled" in outputs:
         zero_filled, maximum = reconstruct_slices(ZeroFilled(), path, job)
-        make_folder(job.out / "zero-filled")
-        write_reconstruction(job.out / "zero-filled" / path.name, zero_filled, {"max": maximum, "source": path.name})
-    if "nifti" in job.also:
-        write_volume(out.with_suffix(".nii.gz"), images)
-    if "png" in job.also:
-        write_picture(out.with_suffix(".png"), images[len(images) // 2])
-    return out
+        make_folder(outputs["zero-filled"].parent)
+        write_reconstruction(outputs["zero-filled"], zero_filled, {"max": maximum, "source": path.name})
+    if "nifti" in outputs:
+        write_volume(outputs["nifti"], images)
+    if "png" in outputs:
+        write_picture(outputs["png"], images[len(images) // 2])
+    return outputs["images"]
 
 
 @torch.no_grad()
@@ -85,16 +109,18 @@ def reconstruct_slices(
 ) -> tuple[Tensor, float]:
     """Return the magnitudes of a file's slices, float32 ``(slices, y, x)``, and their maximum.
 
-    Slices have the size of the file's target where it has one, else of its k-space.
+    Slices have the size of the file's target where it has one, else of its k-space. Computed where the model is,
+    returned on the CPU.
     """
     header = read_header(path)
     mask = sampling_mask(header, job.acceleration)
     coilwise = _is_coilwise(model, header)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     done: list[Tensor] = []
     for first in range(0, header.slices, job.batch):
         chosen = slice(first, min(first + job.batch, header.slices))
         acquisition = undersampled(read_acquisition(path, chosen), mask)
-        images = model(fidelity_of(acquisition, coilwise=coilwise)).abs()
+        images = model(fidelity_of(acquisition, coilwise=coilwise).to(device)).abs().cpu()
         if coilwise:
             images = torch.linalg.vector_norm(images, dim=1)
         done.append(crop_centre(images.float(), header.target_size or header.matrix))

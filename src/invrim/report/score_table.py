@@ -1,4 +1,4 @@
-"""Scores as an HTML table: grouped by acceleration, the best of each group marked."""
+"""Scores as an HTML table: grouped by scan and acceleration, the best of each group marked."""
 
 from collections.abc import Sequence
 from html import escape
@@ -13,10 +13,11 @@ SMALLER_IS_BETTER = {"nmse"}
 
 def score_table(rows: Sequence[TableRow]) -> str:
     """Build the table and the caption that names its protocol."""
-    protocol = common_protocol({f"{row.method} {row.acceleration}": row.evaluation for row in rows})
+    protocol = common_protocol({str(number): row.evaluation for number, row in enumerate(rows)})
     metrics = list(rows[0].evaluation.mean)
-    ordered = sorted(rows, key=lambda row: row.acceleration)
-    groups = [list(group) for _, group in groupby(ordered, key=lambda row: row.acceleration)]
+    scans = list(dict.fromkeys(row.scan for row in rows))
+    ordered = sorted(rows, key=lambda row: (scans.index(row.scan), row.acceleration))
+    groups = [list(group) for _, group in groupby(ordered, key=lambda row: (row.scan, row.acceleration))]
     head = "".join(f'<th scope="col">{escape(label_of(metric))}</th>' for metric in metrics)
     body = "".join(_group(group, metrics) for group in groups)
     return (
@@ -28,7 +29,8 @@ def score_table(rows: Sequence[TableRow]) -> str:
 
 def _group(rows: Sequence[TableRow], metrics: Sequence[str]) -> str:
     volumes = max(len(row.evaluation.volumes) for row in rows)
-    title = f"{rows[0].acceleration:g}-fold acceleration, {volumes} volume{'s' if volumes != 1 else ''}"
+    scan = f"{escape(rows[0].scan)}, " if rows[0].scan else ""
+    title = f"{scan}{rows[0].acceleration:g}-fold acceleration, {volumes} volume{'s' if volumes != 1 else ''}"
     best = {metric: _best(rows, metric) for metric in metrics}
     lines = "".join(
         f'<tr><th scope="row">{escape(row.method)}</th>'

@@ -52,8 +52,10 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
-    """Scores of one method at one acceleration."""
+    """Scores of one method on one scan, or one set of scans, at one acceleration."""
 
+    scan: str = ""
+    """What was scanned; rows of one scan and acceleration stand together. May be empty where there is only one."""
     method: str
     acceleration: float
     evaluation: Evaluation

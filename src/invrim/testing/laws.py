@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from invrim.invertible import Invertible, InvertibleChain, trainable
+from invrim.layers import Flow
 from invrim.operators import DataFidelity, LinearOperator
 
 _ROUND_OFF = 1e-4
@@ -32,6 +33,21 @@ def assert_inverse(step: Invertible, z: Tensor, context: object = None, *, rtol:
     with torch.no_grad():
         _require_close(step.inverse(step(z, context), context), z, rtol, "the inverse misses its input")
         _require_close(step(step.inverse(z, context), context), z, rtol, "the forward map misses its inverse's input")
+
+
+def assert_log_determinant(flow: Flow, z: Tensor, context: object = None, *, rtol: float = 1e-10) -> None:
+    """Require ``flow.log_determinant(z)`` to be that of the Jacobian, which is built entry by entry: use a tiny state.
+
+    The error is relative to the log-determinants of the batch, or absolute where they are smaller than 1.
+    """
+    samples = range(len(z))
+    jacobian = torch.autograd.functional.jacobian(lambda at: flow(at, context), z)
+    blocks = torch.stack([jacobian[i].select(z.ndim - 1, i).reshape(z[i].numel(), -1) for i in samples])
+    expected = torch.linalg.slogdet(blocks).logabsdet
+    with torch.no_grad():
+        _require_close(
+            flow.log_determinant(z, context), expected, rtol, "the log-determinant misses the Jacobian's", 1.0
+        )
 
 
 def assert_adjoint(operator: LinearOperator, x: Tensor, y: Tensor, *, rtol: float = 1e-10) -> None:

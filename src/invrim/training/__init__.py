@@ -1,6 +1,21 @@
-"""Floor 4: training by Lightning."""
+"""Floor 4: training by Lightning.
+
+`train` is imported when it is first used, so that a recipe can be read without waiting for torch.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from invrim.training.recipe import Data, Model, Optimisation, Recipe
-from invrim.training.run import train
+
+if TYPE_CHECKING:
+    from invrim.training.run import train
 
 __all__ = ["Data", "Model", "Optimisation", "Recipe", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "train":
+        from invrim.training.run import train
+
+        return train
+    raise AttributeError(f"module 'invrim.training' has no attribute {name!r}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import Tensor
 
 from invrim.errors import OptionError
 from invrim.metrics import ssim
-
-LossName = Literal["ssim", "l1", "ssim+l1"]
+from invrim.training.recipe import LossName
 
 
 def reconstruction_loss(name: LossName, prediction: Tensor, target: Tensor, maximum: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from invrim.errors import TrainingError
 from invrim.metrics import psnr, ssim
 from invrim.models import IRIM
 from invrim.operators import CartesianMRI, LeastSquares, crop_centre
@@ -36,6 +37,11 @@ class ReconstructionTask(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = reconstruction_loss(self.optimisation.loss, self(batch), batch["target"], batch["maximum"])
+        if not loss.isfinite():
+            raise TrainingError(
+                f"expected a finite loss, got {loss.item()} at update {self.global_step}, in {batch['name']}. Lower "
+                f"the learning rate or clip gradients, and start from the last checkpoint or in another folder."
+            )
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

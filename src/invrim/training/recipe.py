@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from invrim.training.losses import LossName
+from invrim.errors import OptionError
+
+LossName = Literal["ssim", "l1", "ssim+l1"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,9 @@ class Data:
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
 
+    def __post_init__(self) -> None:
+        _require_positive(batch_size=self.batch_size, readout_crop=self.readout_crop)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -51,8 +56,8 @@ class Model:
     """Use the same blocks in every step."""
     initial_gain: float = 1.0
     """Size of every block's output at the start, relative to the published initialisation."""
-    backprop: Literal["store", "invert"] = "invert"
-    """Keep activations, or recompute them by inversion."""
+    backprop: Literal["store", "invert", "exact"] = "invert"
+    """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,9 @@ class Optimisation:
     minutes: float | None = None
     """Stop after this wall-clock time, even before all updates are done."""
 
+    def __post_init__(self) -> None:
+        _require_positive(updates=self.updates, decay_every=self.decay_every, learning_rate=self.learning_rate)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -101,9 +109,18 @@ class Recipe:
     provenance: dict[str, str] = field(default_factory=dict)
     """Free words that travel inside the weights file: data sources, licences."""
 
+    def __post_init__(self) -> None:
+        _require_positive(validate_every=self.validate_every, nodes=self.nodes)
+
     def as_json(self) -> dict[str, Any]:
         """Return the recipe with paths as words, for the weights file."""
         return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def _require_positive(**fields: float | None) -> None:
+    for name, value in fields.items():
+        if value is not None and not value > 0:
+            raise OptionError(f"expected {name} above 0, got {value}. Raise it.")
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +12,14 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
 from torch.utils.data import DataLoader
 
-from invrim.data.dataset import ShapeBatchSampler, SliceDataset, collate
-from invrim.errors import OptionError
 from invrim.models import IRIM, save_model
+from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Recipe
+from invrim.training.resume import find_checkpoint, write_recipe
 
 WEIGHTS = "weights.safetensors"
 
@@ -28,48 +28,69 @@ def train(recipe: Recipe) -> Path:
     """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
+    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes and devices. Logs are
+    in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
     OptionError
-        If recipe fields contradict each other.
+        If recipe fields contradict each other, or ``recipe.out`` holds the run of another recipe.
     FileError, DataError
         If the data cannot be used.
     """
     _quieten()
+    last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
-    training, validation = loaders(recipe)
+    training, validation = loaders(recipe, made=_updates_of(last))
     task = ReconstructionTask(build_model(recipe), recipe.optimisation)
     best = ModelCheckpoint(
         recipe.out / "checkpoints", "best", monitor="validation/ssim", mode="max", save_last=True,
         enable_version_counter=False,
     )  # fmt: skip
-    trainer = Trainer(
+    trainer = _trainer(recipe, best)
+    if trainer.is_global_zero:
+        write_recipe(recipe)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
+        trainer.fit(task, training, validation, ckpt_path=last)
+        scores = _keep_best(trainer, task, validation, best)
+    if trainer.is_global_zero:
+        _export(task.model, recipe, (training, validation), scores)
+    trainer.strategy.barrier()
+    return recipe.out / WEIGHTS
+
+
+def _trainer(recipe: Recipe, best: ModelCheckpoint) -> Trainer:
+    on_terminal = Console().is_terminal
+    return Trainer(
         accelerator="auto",
         devices=recipe.devices,
         num_nodes=recipe.nodes,
         precision=fastest_precision() if recipe.precision == "auto" else recipe.precision,
         max_steps=recipe.optimisation.updates,
-        max_epochs=math.ceil(recipe.optimisation.updates / len(training)),
+        max_epochs=-1,  # updates alone count: an epoch is shorter the more processes share it
         max_time=_duration(recipe.optimisation.minutes),
         val_check_interval=min(recipe.validate_every, recipe.optimisation.updates),
         check_val_every_n_epoch=None,
         gradient_clip_val=recipe.optimisation.clip,
         use_distributed_sampler=False,
-        log_every_n_steps=min(10, len(training)),
+        log_every_n_steps=min(10, recipe.optimisation.updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
-        callbacks=[best, LearningRateMonitor("step"), RichProgressBar()],
+        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if on_terminal else [])],
+        enable_progress_bar=on_terminal,
         enable_model_summary=False,
     )
-    last = recipe.out / "checkpoints" / "last.ckpt"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
-        trainer.fit(task, training, validation, ckpt_path=last if last.is_file() else None)
-        (final,) = trainer.validate(task, validation, verbose=False)
-    return _export(task.model, best, final, recipe, trainer)
+
+
+class _Bar(RichProgressBar):
+    """Without the last epoch's number, which Lightning makes up: updates end a run, not epochs."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch}"
 
 
 def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
@@ -93,46 +114,41 @@ def build_model(recipe: Recipe) -> IRIM:
     return model
 
 
-def loaders(recipe: Recipe) -> tuple[DataLoader, DataLoader]:
-    """Make the loaders of training and validation slices."""
-    data = recipe.data
-    if len(data.accelerations) != len(data.center_fractions):
-        raise OptionError(
-            f"expected one center_fraction per acceleration, got {len(data.center_fractions)} for "
-            f"{len(data.accelerations)}. Give one for each."
-        )
-    training = SliceDataset(
-        data.train, accelerations=data.accelerations, center_fractions=data.center_fractions, training=True,
-        readout_crop=data.readout_crop, flip=data.flip, seed=recipe.seed,
-    )  # fmt: skip
-    validation = SliceDataset(
-        data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False
-    )
-    return (
-        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed),
-        _loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
-    )
+def _updates_of(checkpoint: Path | None) -> int:
+    if checkpoint is None:
+        return 0
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
 
 
-def _loader(dataset: SliceDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int) -> DataLoader:
-    sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
-    return DataLoader(
-        dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
-    )
+def _keep_best(
+    trainer: Trainer, task: ReconstructionTask, validation: DataLoader, best: ModelCheckpoint
+) -> dict[str, float]:
+    """Load the best checkpoint if it is ahead of the last state, and return the scores of what is then there."""
+    scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
+    if best.best_model_score is None or float(best.best_model_score) <= scores["ssim"]:
+        return scores
+    checkpoint = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    task.load_state_dict(checkpoint["state_dict"])
+    trainer.loggers = []  # in the log these scores would stand at the last update
+    return {"updates": checkpoint["global_step"], **_validate(trainer, task, validation)}
 
 
-def _export(model: IRIM, best: ModelCheckpoint, final: object, recipe: Recipe, trainer: Trainer) -> Path:
-    if best.best_model_path:
-        state = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
-        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
-    score = None if best.best_model_score is None else float(best.best_model_score)
+def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader) -> dict[str, float]:
+    (scores,) = trainer.validate(task, validation, verbose=False)
+    return {name.removeprefix("validation/"): float(score) for name, score in scores.items()}
+
+
+def _export(model: IRIM, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
+    training, validation = (slices_of(loader) for loader in data)
     provenance = {
         "recipe": recipe.as_json(),
-        "updates": trainer.global_step,
-        "validation": {"best_ssim": score, "last": dict(final) if isinstance(final, dict) else {}},
+        "seed": recipe.seed,
+        "data": {"training": training, "validation": validation},
+        "updates": int(scores["updates"]),
+        "validation": {name: scores[name] for name in ("ssim", "psnr")},
         "torch": torch.__version__,
     }
-    return save_model(model, recipe.out / WEIGHTS, recipe=provenance)
+    save_model(model, recipe.out / WEIGHTS, recipe=provenance)
 
 
 def _next_log(out: Path) -> str:

@@ -226,3 +226,68 @@ def test_a_write_that_the_system_stops_leaves_nothing(tmp_path):
     )
     assert process.stdout.startswith(f"cannot write {tmp_path / 'scan.h5'}: file too large. Nothing was left behind")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("coils", "name"), [(1, "reconstruction_esc"), (2, "reconstruction_rss")])
+def test_of_two_targets_the_one_for_the_coils_is_chosen(tmp_path, coils, name):
+    path = write(tmp_path, coils=coils)
+    expected = read_target(path)
+    with h5py.File(path, "a") as file:
+        other = ({"reconstruction_esc", "reconstruction_rss"} - {name}).pop()
+        file[other] = np.full((3, 24, 37), 7.0)
+    assert read_header(path).target_name == name
+    assert torch.equal(read_target(path), expected)
+    assert torch.equal(read_acquisition(path).target, expected)
+
+
+def test_a_target_needs_no_kspace_beside_it(tmp_path):
+    path = write(tmp_path)
+    expected = read_target(path)
+    with h5py.File(path, "a") as file:
+        del file["kspace"]
+    assert torch.equal(read_target(path), expected)
+
+
+def test_measured_lines_are_in_the_mask_and_encoded(tmp_path):
+    line = torch.arange(37)
+    assert read_header(write(tmp_path)).sampled.all()
+    path = write(tmp_path, mask=MASK)
+    assert torch.equal(read_header(path).sampled, MASK)
+    with h5py.File(path, "a") as file:
+        file["ismrmrd_header"] = HEADER.format(encoded=37, maximum=29, center=15)
+    assert torch.equal(read_header(path).sampled, MASK & (line >= 3) & (line < 33))
+
+
+def test_a_file_without_any_measured_line_is_refused(tmp_path):
+    path = write(tmp_path, mask=torch.zeros(37, dtype=torch.bool))
+    with pytest.raises(DataError, match=r"scan\.h5: expected at least one measured line, got none") as error:
+        read_header(path)
+    one_line(error)
+
+
+def test_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(FileError, match=r"got a folder\. Give its files, e\.g\. .*/\*\.h5") as error:
+        read_header(tmp_path)
+    one_line(error)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = write(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # a mode would not stop root, as whom tests may run
+    with pytest.raises(FileError, match=r"expected a file that can be read, got: permission denied\.") as error:
+        read_header(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("header", ["no XML", 7])
+def test_a_header_of_another_kind_names_the_file(tmp_path, header):
+    path = write(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["ismrmrd_header"] = header
+    with pytest.raises(DataError, match=r"scan\.h5: expected ISMRMRD XML in `ismrmrd_header`") as error:
+        read_header(path)
+    one_line(error)

@@ -33,7 +33,7 @@ def zero_padding(header: bytes | str) -> tuple[int, int] | None:
         size = _find(root, "encodedSpace", "matrixSize", "y")
         centre = _find(root, "encodingLimits", "kspace_encoding_step_1", "center")
         maximum = _find(root, "encodingLimits", "kspace_encoding_step_1", "maximum")
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, TypeError) as error:
         raise DataError(
             f"expected ISMRMRD XML in `ismrmrd_header`, got something else ({error}). Repair or delete the dataset."
         ) from error

@@ -30,6 +30,8 @@ def open_handle(path: Path) -> h5py.File:
         The file is missing, of another kind, or cut short.
     """
     path = Path(path)
+    if path.is_dir():
+        raise FileError(f"{path}: expected an HDF5 file, got a folder. Give its files, e.g. {path / '*.h5'}.")
     if not path.is_file():
         raise FileError(f"{path}: expected an HDF5 file, got nothing at this path. Check the spelling.")
     try:
@@ -40,6 +42,10 @@ def open_handle(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except FileError:
         raise
+    except PermissionError as error:
+        raise FileError(
+            f"{path}: expected a file that can be read, got: {reason(error)}. Ask its owner, or change its mode."
+        ) from error
     except OSError as error:
         raise _damaged(path, error) from error
 

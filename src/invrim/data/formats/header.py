@@ -12,9 +12,10 @@ from torch import Tensor
 from invrim.data.acquisition import Attribute
 from invrim.data.formats.encoding import zero_padding
 from invrim.data.formats.hdf5 import attributes, dataset, open_read
-from invrim.errors import DataError
+from invrim.errors import DataError, about
 
 _TARGETS = ("reconstruction_rss", "reconstruction_esc")
+"""Root sum of squares of several coils, and the emulated single coil's image: the challenge's targets of either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Header:
     matrix: tuple[int, int]
     """Size of k-space, ``(ky, kx)`` = (readout, phase encoding)."""
     mask: Tensor | None
-    """Sampled lines, bool ``(kx,)``; None when all were measured."""
+    """The file's own, bool ``(kx,)``; None where it has none. See `sampled`."""
     padding: tuple[int, int] | None
     """Lines ``[left, right)`` that the scanner encoded; None when the file has no ISMRMRD header."""
     target_name: str | None
@@ -42,14 +43,13 @@ class Header:
     """All scalar attributes."""
 
     @property
-    def encoded(self) -> Tensor | None:
-        """Lines that the scanner encoded, bool ``(kx,)``; it filled the others with zeros. None where all were."""
+    def sampled(self) -> Tensor:
+        """Measured lines, bool ``(kx,)``: in the mask, and encoded by the scanner, which zero-fills the others."""
         columns = self.matrix[1]
         left, right = self.padding or (0, columns)
-        if left <= 0 and right >= columns:
-            return None
         line = torch.arange(columns)
-        return (line >= left) & (line < right)
+        encoded = (line >= left) & (line < right)
+        return encoded if self.mask is None else encoded & self.mask
 
 
 def read_header(path: Path) -> Header:
@@ -60,7 +60,7 @@ def read_header(path: Path) -> Header:
     FileError
         The file is missing, not HDF5, cut short, or has no `kspace`.
     DataError
-        `kspace` has the wrong axes or type, or the mask the wrong length.
+        `kspace` has the wrong axes or type, the mask the wrong length, or no line was measured.
     """
     with open_read(path) as file:
         return header_of(file)
@@ -71,21 +71,36 @@ def header_of(file: h5py.File) -> Header:
     kspace = dataset(file, "kspace")
     _require_kspace(file.filename, kspace)
     matrix = (kspace.shape[-2], kspace.shape[-1])
-    target = next((name for name in _TARGETS if name in file), None)
+    target = target_name(file)
     plain = attributes(file)
     maximum = plain.get("max")
-    return Header(
+    header = Header(
         name=Path(file.filename).name,
         slices=kspace.shape[0],
         coils=kspace.shape[1] if kspace.ndim == 4 else 1,
         matrix=matrix,
         mask=_mask(file, matrix[1]) if "mask" in file else None,
-        padding=zero_padding(dataset(file, "ismrmrd_header")[()]) if "ismrmrd_header" in file else None,
+        padding=_padding(file) if "ismrmrd_header" in file else None,
         target_name=target,
         target_size=_target_size(file, target, kspace.shape[0]) if target else None,
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
         attributes=plain,
     )
+    if not header.sampled.any():
+        raise DataError(
+            f"{file.filename}: expected at least one measured line, got none in `mask` and `ismrmrd_header`. "
+            f"Correct or delete the mask."
+        )
+    return header
+
+
+def target_name(file: h5py.File) -> str | None:
+    """Dataset with the image to recover, of two the one that belongs to the number of coils; None without any.
+
+    A file may hold a target alone; only a single coil's k-space, which has no coil axis, changes the choice.
+    """
+    single = "kspace" in file and dataset(file, "kspace").ndim == 3
+    return next((name for name in (reversed(_TARGETS) if single else _TARGETS) if name in file), None)
 
 
 def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
@@ -99,6 +114,11 @@ def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
             f"{path}: expected `kspace` of complex64, got {kspace.dtype}. Join real and imaginary part into one "
             f"complex array."
         )
+
+
+def _padding(file: h5py.File) -> tuple[int, int] | None:
+    with about(file.filename):
+        return zero_padding(dataset(file, "ismrmrd_header")[()])
 
 
 def _mask(file: h5py.File, columns: int) -> Tensor:

@@ -55,7 +55,12 @@ def read_volume(path: Path) -> Volume:
     if not np.isfinite(array).all():
         raise DataError(f"{path}: expected finite intensities, got NaN or Inf. Replace them by numbers first.")
     x, y, z = (float(size) for size in image.header.get_zooms()[:3])
-    return Volume(name=path.name.removesuffix(".gz").removesuffix(".nii"), array=array, voxel_mm=(x, y, z))
+    return Volume(name=volume_name(path), array=array, voxel_mm=(x, y, z))
+
+
+def volume_name(path: Path) -> str:
+    """File name without folder and suffix."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def slices(volume: Volume, plane: Plane) -> np.ndarray:

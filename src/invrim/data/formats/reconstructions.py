@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invrim.data.acquisition import Attribute
 from invrim.data.formats.hdf5 import dataset, open_read, open_write
-from invrim.data.formats.header import header_of
+from invrim.data.formats.header import target_name
 from invrim.errors import DataError, FileError, ShapeError
 
 
@@ -50,7 +50,7 @@ def read_target(path: Path) -> Tensor:
         The file has none, e.g. because it belongs to a challenge's test set.
     """
     with open_read(path) as file:
-        name = header_of(file).target_name
+        name = target_name(file)
         if name is None:
             raise FileError(
                 f"{path}: expected `reconstruction_rss` or `reconstruction_esc`, got {', '.join(sorted(file))}. "

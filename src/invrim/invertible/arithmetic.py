@@ -1,0 +1,84 @@
+"""The two ways to compute a step and to undo it: in floating point, and on a grid of fixed-point numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invrim.errors import InexactError, OptionError
+from invrim.invertible.base import Invertible, PulledBack, evaluate
+from invrim.invertible.exact import ExactlyInvertible, Grid, fingerprint
+
+
+class Floating:
+    """Plain floating point: inversion leaves round-off."""
+
+    copies_on_entry = False
+    """Whether `enter` returns a tensor of its own, which may be overwritten."""
+
+    def enter(self, z: Tensor) -> Tensor:
+        """Make the caller's state one that the steps take."""
+        return z
+
+    def forward(self, step: Invertible, z: Tensor, context: object, *, may_overwrite: bool) -> Tensor:
+        """Apply the step without a graph."""
+        return step.forward_(z, context) if may_overwrite else evaluate(step, z, context)
+
+    def inverse(self, step: Invertible, z: Tensor, context: object) -> Tensor:
+        """Undo the step."""
+        return step.inverse(z, context)
+
+    def pull_back(self, step: Invertible, z_out: Tensor, grad_out: Tensor, context: object) -> PulledBack:
+        """Undo the step and differentiate it; both tensors may be overwritten."""
+        return step.pull_back(z_out, grad_out, context)
+
+    def fingerprint(self, _: Tensor) -> Tensor | None:
+        """Note down the first state, to know it again at the end of the walk back; None: it will not be the same."""
+        return None
+
+    def recognise(self, z: Tensor, noted: Tensor | None) -> None:
+        """Raise if the walk ends at another state than it began."""
+
+
+class FixedPoint(Floating):
+    """States on a grid: inversion gives back every bit."""
+
+    copies_on_entry = True
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+
+    def enter(self, z: Tensor) -> Tensor:
+        return self.grid.enter(z)
+
+    def forward(self, step: Invertible, z: Tensor, context: object, *, may_overwrite: bool) -> Tensor:
+        return _exact(step).forward_exact(z if may_overwrite else z.clone(), self.grid, context)
+
+    def inverse(self, step: Invertible, z: Tensor, context: object) -> Tensor:
+        if torch.is_grad_enabled():
+            return step.inverse(z, context)  # differentiably, which rounding is not
+        return _exact(step).inverse_exact(z.clone(), self.grid, context)
+
+    def pull_back(self, step: Invertible, z_out: Tensor, grad_out: Tensor, context: object) -> PulledBack:
+        return _exact(step).pull_back_exact(z_out, grad_out, self.grid, context)
+
+    def fingerprint(self, z: Tensor) -> Tensor | None:
+        return fingerprint(z)
+
+    def recognise(self, z: Tensor, noted: Tensor | None) -> None:
+        if noted is None or bool(noted == fingerprint(z)):
+            return
+        raise InexactError(
+            f"expected every bit of the chain's input back, got others. Either a state left the exact range, below "
+            f"{self.grid.limit:g} (the input reaches {float(z.abs().max()):.3g}): scale it down, or make it float64; "
+            f"or a net does not repeat itself: use torch.use_deterministic_algorithms(True)."
+        )
+
+
+def _exact(step: Invertible) -> ExactlyInvertible:
+    if not isinstance(step, ExactlyInvertible):
+        raise OptionError(
+            f"expected steps with forward_exact, inverse_exact and pull_back_exact for backprop='exact', got "
+            f"{type(step).__name__}. Derive it from invrim.invertible.ExactlyInvertible, or use backprop='invert'."
+        )
+    return step

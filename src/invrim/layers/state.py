@@ -1,0 +1,29 @@
+"""What layers ask of the state, and how they treat it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invrim.errors import ShapeError
+from invrim.typing import State
+
+
+def require_state(z: State, channels: int, ndim: int | None = None) -> None:
+    """Refuse a state that is not ``(b, channels, ...)`` with ``ndim`` spatial axes; any number of axes if None."""
+    axes = z.ndim - 2
+    if axes < 1 or axes != (ndim or axes) or z.shape[1] != channels:
+        raise ShapeError(
+            f"expected a state (b, {channels}, {ndim or 'any number of'} spatial axes), got {tuple(z.shape)}. "
+            f"Build the layer with the state's channels and ndim."
+        )
+
+
+def per_channel(vector: Tensor, z: State) -> Tensor:
+    """View one number for each channel, ``(c,)``, such that it broadcasts to a state ``(b, c, ...)``."""
+    return vector.view(-1, *(1,) * (z.ndim - 2))
+
+
+def full_precision(z: State) -> torch.autocast:
+    """Keep the state's own arithmetic out of autocast: a bf16 state cannot be inverted, a bf16 net can."""
+    return torch.autocast(z.device.type, enabled=False)
