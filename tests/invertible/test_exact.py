@@ -111,6 +111,13 @@ def test_saved_bytes_are_one_state():
     assert saved_bytes(InvertibleChain(blocks(60), backprop="exact"), z) == z.numel() * 4
 
 
+def test_negative_zeros_do_not_count_as_other_bits():
+    z = state()
+    z[:, :, ::2] = -1e-9
+    InvertibleChain(blocks(6), backprop="exact")(z.requires_grad_()).sum().backward()
+    assert not torch.signbit(Grid.of(z.dtype).nearest(torch.tensor([-1e-9, -0.0]))).any()
+
+
 def test_a_state_beyond_the_exact_range_is_noticed():
     chain = InvertibleChain(blocks(4), backprop="exact")
     z = (1e4 * state()).requires_grad_()

@@ -38,7 +38,11 @@ class Grid:
 
     def enter(self, z: Tensor) -> Tensor:
         """Round a state to the grid, into a tensor of its own; its gradient passes straight through."""
-        return _StraightThrough.apply(z, self) if torch.is_grad_enabled() else self.rounded_(z.clone())
+        return _StraightThrough.apply(z, self) if torch.is_grad_enabled() else self.nearest(z)
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """Round a state, into a new tensor. Negative zeros become plain ones: inversion would not bring them back."""
+        return self.rounded_(z.clone()).add_(0.0)
 
     def rounded_(self, update: Tensor) -> Tensor:
         """Round an update to the grid, overwriting it."""
@@ -81,7 +85,7 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(_: Any, z: Tensor, grid: Grid) -> Tensor:
-        return grid.rounded_(z.clone())
+        return grid.nearest(z)
 
     @staticmethod
     def backward(_: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
