@@ -81,9 +81,9 @@ class InvertibleChain(Invertible):
 
     def pull_back(self, z_out: Tensor, grad_out: Tensor, context: object = None, /) -> PulledBack:
         gradients: dict[Tensor, Tensor] = {}
-        z, grad = z_out, grad_out
+        z, grad, arithmetic = z_out, grad_out, self._arithmetic(z_out)
         for step in reversed(list(self.flattened())):
-            z, grad, new = self._arithmetic(z).pull_back(step, z, grad, context)
+            z, grad, new = arithmetic.pull_back(step, z, grad, context)
             for tensor, value in new.items():
                 gradients[tensor] = gradients[tensor] + value if tensor in gradients else value
         return PulledBack(z, grad, gradients)

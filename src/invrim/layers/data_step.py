@@ -52,12 +52,10 @@ class DataStep(VolumePreserving, ExactlyInvertible):
         return self._pull_back(z_out, grad_out, context, lambda gradient: gradient)
 
     def forward_exact(self, z: State, grid: Grid, context: object = None, /) -> State:
-        with torch.no_grad():
-            return self._add_(z, grid.rounded_(self._gradient(z[:, : self.n_eta], context)))
+        return self._add_rounded_(z, grid, context, sign=1)
 
     def inverse_exact(self, z: State, grid: Grid, context: object = None, /) -> State:
-        with torch.no_grad():
-            return self._add_(z, grid.rounded_(self._gradient(z[:, : self.n_eta], context)), sign=-1)
+        return self._add_rounded_(z, grid, context, sign=-1)
 
     def pull_back_exact(self, z_out: State, grad_out: State, grid: Grid, context: object = None, /) -> PulledBack:
         return self._pull_back(z_out, grad_out, context, lambda gradient: grid.rounded_(gradient.clone()))
@@ -84,6 +82,10 @@ class DataStep(VolumePreserving, ExactlyInvertible):
         n = self.n_eta
         z[:, n : 2 * n].add_(gradient, alpha=sign)
         return z
+
+    def _add_rounded_(self, z: State, grid: Grid, context: object, *, sign: int) -> State:
+        with torch.no_grad():
+            return self._add_(z, grid.rounded_(self._gradient(z[:, : self.n_eta], context)), sign=sign)
 
     def _gradient(self, eta: State, context: object) -> State:
         gradient = getattr(context, "gradient", None)
