@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from invrim.data.acquisition import Acquisition
+from invrim.data.appearance import Appearance
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import read_volume, slices
 from invrim.data.samples import fetch
@@ -43,8 +44,11 @@ VALIDATION_SNR = {1: 30, 8: 60}
 NOISE = {1: (15, 60), 8: (30, 150)}
 """Coils -> range of the signal-to-noise ratios in training. An array has more of it than one coil, and at 60 its coils
 separate aliased pixels of a simulated head as well as those of a real 13-coil scan."""
-TISSUE_PHASE = 0.5
-"""Largest phase of tissue in training, radians: weights must not take images for real where they are not."""
+LOOKS = {1: {"tissue_phase": (-0.5, 0.5)}, 8: {"tissue_phase": (-0.8, 0.8), "fat": (1, 6), "receive_bias": (0, 1.5)}}
+"""Coils -> ranges of what scans in training look like. A real array's images are brighter at the skin, and their fat
+outshines the brain, with a phase of its own; weights that never saw that take its aliases for anatomy."""
+FILES = ((0, 1), (2, 1), (4, 1), (1, 8), (3, 8))
+"""First slice, of every sixth, and number of coils: the training files of every plane of every volume."""
 
 
 def find_volumes(images: Path) -> dict[str, Path]:
@@ -70,14 +74,14 @@ def find_volumes(images: Path) -> dict[str, Path]:
     return volumes
 
 
-def put(stack: np.ndarray, path: Path, coils: int, snr: float, tissue_phase: float = 0) -> None:
+def put(stack: np.ndarray, path: Path, coils: int, snr: float, looks: Appearance | None = None) -> None:
     """Simulate a scan of a stack of slices and write it."""
     scan = simulate_volume(
         np.maximum(stack, 0),
         path.name,
         coils=coils,
         snr=float(snr),
-        tissue_phase=tissue_phase,
+        appearance=looks,
         seed=zlib.crc32(path.name.encode()),
         choice=SliceChoice(min_signal=0.08),
     )
@@ -94,7 +98,7 @@ def put_validation(key: str, volume: Path, out: Path) -> None:
 
 
 def put_training(volumes: dict[str, Path], held_out: str, out: Path) -> None:
-    """Write three files with one coil and one with eight for every plane of every volume."""
+    """Write the training files of every plane, each with its own noise level, looks and phase."""
     rng = np.random.default_rng(0)
     for key in TRAINING:
         if key not in volumes:
@@ -104,10 +108,10 @@ def put_training(volumes: dict[str, Path], held_out: str, out: Path) -> None:
             if (key, plane) == (held_out, HELD_OUT):
                 continue
             stack = slices(volume, plane)
-            for start, coils in ((0, 1), (2, 1), (4, 1), (1, 8)):  # own noise level and own phase each
+            for start, coils in FILES:
                 name = f"{key}_{plane}_{coils}_{start}.h5"
-                snr, tissue_phase = rng.uniform(*NOISE[coils]), rng.uniform(-TISSUE_PHASE, TISSUE_PHASE)
-                put(stack[start::6], out / "train" / name, coils, snr, tissue_phase)
+                looks = Appearance(**{field: rng.uniform(*span) for field, span in LOOKS[coils].items()})
+                put(stack[start::6], out / "train" / name, coils, rng.uniform(*NOISE[coils]), looks)
 
 
 def put_real(scan: Path, out: Path) -> None:

@@ -46,11 +46,3 @@ def ring_of_coils(coils: int, size: tuple[int, int], generator: torch.Generator)
     phase = torch.angle(-(x + 1j * y) * axis.conj()) + constant.view(-1, 1, 1)
     maps = torch.polar((_LOOP + x**2 + y**2) ** -1.5, phase)
     return maps / maps.abs().square().sum(dim=0, keepdim=True).sqrt()
-
-
-def brightening(size: tuple[int, int], loops: int = 8) -> Tensor:
-    """Root sum of squares ``(y, x)`` of a regular ring of loops, 1 at the centre: images are brighter near coils."""
-    angle = 2 * math.pi * torch.arange(loops) / loops
-    y = torch.linspace(-1, 1, size[0]).view(1, -1, 1) - (_RADIUS * angle.sin()).view(-1, 1, 1)
-    x = torch.linspace(-1, 1, size[1]).view(1, 1, -1) - (_RADIUS * angle.cos()).view(-1, 1, 1)
-    return ((_LOOP + x**2 + y**2) ** -3).sum(dim=0).div(loops * (_LOOP + _RADIUS**2) ** -3).sqrt()

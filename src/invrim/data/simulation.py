@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.coil_profiles import brightening, ring_of_coils
+from invrim.data.appearance import OBJECT, Appearance
+from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
 from invrim.data.masks import columns_of_file, require_acceleration
@@ -16,8 +17,6 @@ from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred
 
-_OBJECT = 0.1
-"""Pixels above this fraction of the reference intensity count as object: head, not air."""
 _PHASE_ORDER = 3
 """Polynomial order of the background phase: field inhomogeneity varies slowly over a head."""
 
@@ -43,8 +42,7 @@ def simulate_volume(
     coils: int = 1,
     acceleration: float = 1.0,
     snr: float = 30.0,
-    tissue_phase: float = 0.0,
-    receive_bias: float = 0.0,
+    appearance: Appearance | None = None,
     seed: int = 0,
     choice: SliceChoice | None = None,
 ) -> Acquisition:
@@ -69,12 +67,8 @@ def simulate_volume(
         1 measures every line and sets no mask; above, random columns with a centre fraction of 0.32 / acceleration.
     snr
         As defined above; ``inf`` adds no noise.
-    tissue_phase
-        Radians that tissue of intensity 1 has beside the smooth phase, darker tissue in proportion: chemical shift
-        and susceptibility give tissues phases of their own, as sharp as the image.
-    receive_bias
-        Power of the coils' own brightening towards the edge that the image, and the target, carry; 0 for none, 1 for
-        a root sum of squares as scanners make it, more for bright fat under the skin besides.
+    appearance
+        What the scan adds to the looks of the volume, and of the target; by default nothing.
     seed
         Of phase, coils and noise: equal arguments give equal bits.
     choice
@@ -94,11 +88,12 @@ def simulate_volume(
     magnitude = _scaled(stack, choice or SliceChoice())
     generator = torch.Generator().manual_seed(seed)
     size = (magnitude.shape[1], magnitude.shape[2])
-    magnitude = magnitude * brightening(size) ** receive_bias
-    image = torch.polar(magnitude, _smooth_phase(magnitude.shape, generator) + tissue_phase * magnitude)
+    appearance = appearance or Appearance()
+    magnitude = appearance.magnitude(magnitude)
+    image = torch.polar(magnitude, _smooth_phase(magnitude.shape, generator) + appearance.phase(magnitude))
     maps = ring_of_coils(coils, size, generator)
     kspace = fft_centred(maps * image.unsqueeze(1))
-    deviation = float(magnitude[magnitude > _OBJECT].mean()) / snr
+    deviation = float(magnitude[magnitude > OBJECT].mean()) / snr
     kspace += deviation * _white_noise(kspace.shape, generator)
     mask = None if acceleration == 1 else columns_of_file(size[1], acceleration, name)
     return Acquisition(
@@ -120,7 +115,7 @@ def _scaled(stack: np.ndarray, choice: SliceChoice) -> Tensor:
     # Of positive voxels only: volumes differ in how much empty space surrounds the head.
     scaled = stack.astype(np.float32) / np.float32(np.percentile(stack[stack > 0], 99.9))
     chosen = scaled[:: choice.every]
-    chosen = chosen[(chosen > _OBJECT).mean(axis=(1, 2)) >= choice.min_signal]
+    chosen = chosen[(chosen > OBJECT).mean(axis=(1, 2)) >= choice.min_signal]
     if not len(chosen):
         raise DataError(
             f"expected slices with at least {choice.min_signal:.0%} object, got none. Lower `min_signal` or `every`."
