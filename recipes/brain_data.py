@@ -41,13 +41,15 @@ VALIDATION_SLICES = {1: (70, 190, 12), 8: (80, 180, 6)}
 """Coils -> first slice, last slice and their number, of the 256 of the pycortex volume."""
 VALIDATION_SNR = {1: 30, 8: 60}
 """Coils -> signal-to-noise ratio in validation."""
-NOISE = {1: (15, 60), 8: (30, 150)}
-"""Coils -> range of the signal-to-noise ratios in training. An array has more of it than one coil, and at 60 its coils
-separate aliased pixels of a simulated head as well as those of a real 13-coil scan."""
-LOOKS = {1: {"tissue_phase": (-0.5, 0.5)}, 8: {"tissue_phase": (-0.8, 0.8), "fat": (1, 6), "receive_bias": (0, 1.5)}}
-"""Coils -> ranges of what scans in training look like. A real array's images are brighter at the skin, and their fat
+NOISE = {"one": (15, 60), "many": (30, 150)}
+"""Range of the signal-to-noise ratios in training. An array has more of it than one coil."""
+LOOKS = {
+    "one": {"tissue_phase": (-0.5, 0.5)},
+    "many": {"tissue_phase": (-0.8, 0.8), "fat": (1, 6), "receive_bias": (0, 1.5)},
+}
+"""Ranges of what scans in training look like. A real array's images are brighter at the skin, and their fat
 outshines the brain, with a phase of its own; weights that never saw that take its aliases for anatomy."""
-FILES = ((0, 1), (2, 1), (4, 1), (1, 8), (3, 8))
+FILES = ((0, 1), (2, 1), (4, 1), (1, 8), (3, 13))
 """First slice, of every sixth, and number of coils: the training files of every plane of every volume."""
 
 
@@ -110,8 +112,9 @@ def put_training(volumes: dict[str, Path], held_out: str, out: Path) -> None:
             stack = slices(volume, plane)
             for start, coils in FILES:
                 name = f"{key}_{plane}_{coils}_{start}.h5"
-                looks = Appearance(**{field: rng.uniform(*span) for field, span in LOOKS[coils].items()})
-                put(stack[start::6], out / "train" / name, coils, rng.uniform(*NOISE[coils]), looks)
+                kind = "one" if coils == 1 else "many"
+                looks = Appearance(**{field: rng.uniform(*span) for field, span in LOOKS[kind].items()})
+                put(stack[start::6], out / "train" / name, coils, rng.uniform(*NOISE[kind]), looks)
 
 
 def put_real(scan: Path, out: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from invrim import IRIM, CartesianMRI, LeastSquares
 from invrim.errors import OptionError, ShapeError
-from invrim.operators import FourierTransform, SamplingMask
+from invrim.operators import FourierTransform, SamplingMask, conjugate_gradient
 
 SMALL = {"hidden": [4, 5], "strides": [1, 2], "channels": 12}
 
@@ -129,3 +129,20 @@ def test_a_fidelity_without_start_asks_for_one():
     with pytest.raises(OptionError, match="Pass start="):
         model()(OnlyGradient())
     assert model()(OnlyGradient(), torch.randn(2, 8, 8, dtype=torch.cfloat)).shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_the_first_estimate_is_cg_sense_if_asked(images):
+    fidelity = measurement(coils=4 if images == 1 else images)
+    if images == 2:
+        fidelity = LeastSquares(SamplingMask(torch.ones(2, 1, 1, 13)), fidelity.data)
+    machine = model(images=images, head="eta", cg_iterations=5)
+    solution = conjugate_gradient(fidelity, fidelity.start(), 5)
+    torch.testing.assert_close(machine(fidelity), machine(fidelity, solution), rtol=1e-4, atol=1e-4)
+    machine.scale_blocks(0)
+    torch.testing.assert_close(machine(fidelity), solution, rtol=1e-4, atol=1e-4)
+
+
+def test_cg_iterations_below_zero():
+    with pytest.raises(OptionError, match="expected cg_iterations >= 0, got -1"):
+        model(cg_iterations=-1)

@@ -14,6 +14,7 @@ from invrim.layers.block import ReversibleBlock
 from invrim.layers.data_step import DataStep
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
+from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, Rescaled
 from invrim.typing import Image, State
@@ -49,6 +50,9 @@ class IRIM(nn.Module):
         Use the same blocks in every step.
     metadata
         Channels at the end of the initial state that carry what is known of the scan, see `forward`.
+    cg_iterations
+        Conjugate-gradient iterations, at most, that make the first estimate of a quadratic fidelity; several coils
+        then unfold most of what they can before the network looks. 0 starts from the back-projected data.
     backprop
         See `invrim.InvertibleChain`.
     normalisation_crop
@@ -73,6 +77,7 @@ class IRIM(nn.Module):
         head: Head = "learned",
         share_weights: bool = False,
         metadata: int = 0,
+        cg_iterations: int = 0,
         backprop: Backprop = "invert",
         normalisation_crop: int = 320,
     ) -> None:
@@ -88,6 +93,7 @@ class IRIM(nn.Module):
             "head": head,
             "share_weights": share_weights,
             "metadata": metadata,
+            "cg_iterations": cg_iterations,
             "backprop": backprop,
             "normalisation_crop": normalisation_crop,
         }
@@ -96,6 +102,7 @@ class IRIM(nn.Module):
         self.images = images
         self.multiplicity = multiplicity
         self.metadata = metadata
+        self.cg_iterations = cg_iterations
         self.normalisation_crop = normalisation_crop
 
         def blocks() -> list[Invertible]:
@@ -116,8 +123,8 @@ class IRIM(nn.Module):
         fidelity
             D, e.g. ``LeastSquares(CartesianMRI(mask, maps), kspace)``.
         start
-            First estimate, complex ``(b, [z,] y, x)``, or ``(b, images, [z,] y, x)`` for several images; the
-            back-projected data ``A^H d`` if None.
+            First estimate, complex ``(b, [z,] y, x)``, or ``(b, images, [z,] y, x)`` for several images. If None,
+            the back-projected data ``A^H d``, or what ``cg_iterations`` make of them.
         metadata
             ``(b, metadata)`` numbers, e.g. a one-hot code of the protocol; zeros if None.
 
@@ -125,12 +132,16 @@ class IRIM(nn.Module):
         -------
         Complex image(s), shaped as ``start``.
         """
-        first = _start_of(fidelity) if start is None else start
-        estimate = unfold(first, self.images)
-        std = self._standard_deviation(unfold(_reference(fidelity, first), self.images))
+        reference = unfold(_reference(fidelity, start), self.images)
+        std = self._standard_deviation(reference)
         scale = torch.where(std > 0, std, torch.ones_like(std))
-        z = self.initial_state(estimate / _like(scale, estimate), metadata)
-        z = self.chain(z, Rescaled(fidelity, scale))
+        scaled = Rescaled(fidelity, scale)
+        if start is None:
+            estimate = self._first_estimate(scaled, reference / _like(scale, reference))
+        else:
+            estimate = unfold(start, self.images) / _like(scale, reference)
+        z = self.initial_state(estimate, metadata)
+        z = self.chain(z, scaled)
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
         return fold(self.read(z) * _like(std, estimate), self.images)
 
@@ -160,24 +171,28 @@ class IRIM(nn.Module):
             return to_images(self.head(z).to(z.dtype))
         return to_images(z[:, : 2 * self.images * self.multiplicity])[:, : self.images]
 
+    def _first_estimate(self, fidelity: DataFidelity, back_projection: Image) -> Image:
+        if self.cg_iterations == 0:
+            return back_projection
+        solution = conjugate_gradient(fidelity, fold(back_projection, self.images), self.cg_iterations)
+        return unfold(solution, self.images)
+
     def _standard_deviation(self, estimate: Image) -> Tensor:
         """Over real and imaginary parts of the centre, one number per batch entry."""
         centre = crop_centre(estimate, (self.normalisation_crop,) * 2)
         return torch.view_as_real(centre).flatten(1).std(dim=1)
 
 
-def _reference(fidelity: DataFidelity, start: Image) -> Image:
-    """Image with the data's intensity: not the start, which may be anything, zeros too."""
-    return _start_of(fidelity) if hasattr(fidelity, "start") else start
-
-
-def _start_of(fidelity: DataFidelity) -> Image:
-    start = getattr(fidelity, "start", None)
+def _reference(fidelity: DataFidelity, start: Image | None) -> Image:
+    """Image with the data's intensity: where it can be, not the start, which may be anything, zeros too."""
+    back_project = getattr(fidelity, "start", None)
+    if back_project is not None:
+        return back_project()
     if start is None:
         raise OptionError(
             f"expected a start image, since {type(fidelity).__name__} has no start(). Pass start=, e.g. A^H d."
         )
-    return start()
+    return start
 
 
 def _like(per_sample: Tensor, x: Tensor) -> Tensor:
@@ -195,12 +210,17 @@ def _check_options(
     head: str,
     metadata: int,
     steps: int,
+    cg_iterations: int,
     **_: object,
 ) -> None:
     if len(hidden) != len(strides) or not hidden or steps < 1:
         raise OptionError(
             f"expected as many strides as hidden widths, and at least one step, got {len(strides)} strides, "
             f"{len(hidden)} widths and {steps} steps. Give one of each per block."
+        )
+    if cg_iterations < 0:
+        raise OptionError(
+            f"expected cg_iterations >= 0, got {cg_iterations}. Use 0 to start from the data as they are."
         )
     needed = 4 * images * multiplicity + metadata
     if channels < needed:

@@ -1,6 +1,7 @@
 """Floor 2: measurement physics. Knows nothing of learning."""
 
 from invrim.operators.base import Composition, LinearOperator
+from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
@@ -16,6 +17,7 @@ __all__ = [
     "LinearOperator",
     "Rescaled",
     "SamplingMask",
+    "conjugate_gradient",
     "crop_centre",
     "fft_centred",
     "ifft_centred",

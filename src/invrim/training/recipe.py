@@ -54,6 +54,8 @@ class Model:
     """How the result is read off the state."""
     share_weights: bool = False
     """Use the same blocks in every step."""
+    cg_iterations: int = 0
+    """Conjugate-gradient iterations, at most, that make the first estimate."""
     initial_gain: float = 1.0
     """Size of every block's output at the start, relative to the published initialisation."""
     backprop: Literal["store", "invert", "exact"] = "invert"
