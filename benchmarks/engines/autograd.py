@@ -7,10 +7,28 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-from engines.work import Work
-from invrim.layers import ReversibleBlock
+from engines.work import Bf16Net, Work
+from invrim.layers import ResidualNet, ReversibleBlock
+
+_CONVOLVE = {4: functional.conv2d, 5: functional.conv3d}
+_TRANSPOSE = {4: functional.conv_transpose2d, 5: functional.conv_transpose3d}
+"""By the number of axes of the state."""
+
+
+class PublishedNet(nn.Module):
+    """The residual net in torch's own convolutions, for sizes that the stride divides; weights shared with ``net``."""
+
+    def __init__(self, net: ResidualNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, middle, up = self.net.down, self.net.middle, self.net.up
+        h = functional.relu_(_CONVOLVE[x.ndim](x, down.weight, down.bias, down.stride))
+        return functional.glu(_TRANSPOSE[x.ndim](functional.relu_(middle(h)), up.weight, stride=up.stride), dim=1)
 
 
 class PublishedBlock(nn.Module):
@@ -19,6 +37,8 @@ class PublishedBlock(nn.Module):
     def __init__(self, block: ReversibleBlock) -> None:
         super().__init__()
         self.block = block
+        net = block.net
+        self.net = Bf16Net(PublishedNet(net.net)) if isinstance(net, Bf16Net) else PublishedNet(net)
 
     def forward(self, z: Tensor) -> Tensor:
         return self._shift(z, +1.0)
@@ -29,7 +49,7 @@ class PublishedBlock(nn.Module):
     def _shift(self, z: Tensor, sign: float) -> Tensor:
         u = self.block.mixing.matrix()
         left, right = _rotate(u, z).tensor_split([self.block.mixing.n_read], dim=1)
-        return _rotate(u.mT, torch.cat([left, right + sign * self.block.net(left)], dim=1))
+        return _rotate(u.mT, torch.cat([left, right + sign * self.net(left)], dim=1))
 
 
 class UnmixedBlocks(nn.Module):
@@ -117,5 +137,4 @@ def _nested(blocks: list[nn.Module], z: Tensor) -> Tensor:
 
 
 def _rotate(u: Tensor, z: Tensor) -> Tensor:
-    convolve = {4: nn.functional.conv2d, 5: nn.functional.conv3d}[z.ndim]
-    return convolve(z, u.reshape(*u.shape, *(1,) * (z.ndim - 2)))
+    return _CONVOLVE[z.ndim](z, u.reshape(*u.shape, *(1,) * (z.ndim - 2)))

@@ -24,7 +24,7 @@ class Engine:
 REFERENCE = "published"
 UNMIXED = "cannot mix: additive coupling of the two halves in turn, no orthogonal 1x1 convolutions; see 'unmixed'"
 ENGINES = {
-    REFERENCE: Engine(autograd.published, note="plain autograd of the published form: rotate, couple, rotate back"),
+    REFERENCE: Engine(autograd.published, note="plain autograd of the published form, in torch's convolutions"),
     "store": Engine(own.store, note="plain autograd of the projector form"),
     "invert": Engine(own.invert),
     "exact": Engine(own.exact),

@@ -11,9 +11,18 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from invrim.errors import OptionError
+from invrim.layers.patches import (
+    PatchConv1d,
+    PatchConv2d,
+    PatchConv3d,
+    PatchConvTranspose1d,
+    PatchConvTranspose2d,
+    PatchConvTranspose3d,
+)
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
+_FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
 
 
 class ResidualNet(nn.Module):
@@ -56,11 +65,10 @@ class ResidualNet(nn.Module):
         self.stride = stride_per_axis(stride, ndim)
         self.gated = gated
         width = 2 * out_channels if gated else out_channels
-        conv, transposed = _CONVOLUTION[ndim], _TRANSPOSED[ndim]
         kernel: Any = self.stride  # the convolution classes of 1, 2 and 3 axes are typed one by one
-        self.down = weight_norm(conv(in_channels, hidden, kernel, kernel))
-        self.middle = weight_norm(conv(hidden, hidden, 3, padding=1))
-        self.up = weight_norm(transposed(hidden, width, kernel, kernel, bias=False))
+        self.down = weight_norm(_TO_PATCHES[ndim](in_channels, hidden, kernel, kernel))
+        self.middle = weight_norm(_CONVOLUTION[ndim](hidden, hidden, 3, padding=1))
+        self.up = weight_norm(_FROM_PATCHES[ndim](hidden, width, kernel, kernel, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu_(self.down(self._pad(x)))

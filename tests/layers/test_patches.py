@@ -1,0 +1,31 @@
+"""Products of patches are the convolutions that they stand for."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from invrim.layers.patches import convolve_patches, spread_patches
+
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def draw(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("stride", [(1,), (3,), (1, 1), (2, 2), (1, 3), (1, 2, 2), (2, 1, 3)])
+def test_values_and_gradients_equal_those_of_torch(stride):
+    torch.manual_seed(0)
+    counts = (3, 4, 2)[: len(stride)]
+    x, down, bias = draw(2, 5, *(n * d for n, d in zip(counts, stride, strict=True))), draw(6, 5, *stride), draw(6)
+    h, up = draw(2, 6, *counts), draw(6, 4, *stride)
+    pairs = [
+        (convolve_patches(x, down, bias, stride), CONVOLVE[len(stride)](x, down, bias, stride), (x, down, bias)),
+        (spread_patches(h, up, stride), TRANSPOSE[len(stride)](h, up, stride=stride), (h, up)),
+    ]
+    for ours, theirs, inputs in pairs:
+        torch.testing.assert_close(ours, theirs)
+        cotangent = torch.randn_like(theirs)
+        gradients = (torch.autograd.grad(out, inputs, cotangent) for out in (ours, theirs))
+        torch.testing.assert_close(*gradients)
