@@ -22,6 +22,7 @@ def test_values_and_gradients_equal_those_of_torch(stride):
     h, up = draw(2, 6, *counts), draw(6, 4, *stride)
     pairs = [
         (convolve_patches(x, down, bias, stride), CONVOLVE[len(stride)](x, down, bias, stride), (x, down, bias)),
+        (convolve_patches(x, down, None, stride), CONVOLVE[len(stride)](x, down, stride=stride), (x, down)),
         (spread_patches(h, up, stride), TRANSPOSE[len(stride)](h, up, stride=stride), (h, up)),
     ]
     for ours, theirs, inputs in pairs:

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 
-def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor, stride: Sequence[int]) -> Tensor:
+def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> Tensor:
     """Convolve ``(b, c, ...)``, sizes divisible by the stride, with ``weight`` ``(out, c, *stride)``, once a patch."""
     matrix = weight.flatten(1)
-    patches = torch.baddbmm(bias.view(-1, 1), matrix.expand(len(x), *matrix.shape), _gather(x, stride))
+    operands = (matrix.expand(len(x), *matrix.shape), _gather(x, stride))
+    patches = torch.bmm(*operands) if bias is None else torch.baddbmm(bias.view(-1, 1), *operands)
     return patches.unflatten(2, [n // d for n, d in zip(x.shape[2:], stride, strict=True)])
 
 
@@ -50,19 +51,20 @@ def _scatter(patches: Tensor, stride: Sequence[int], counts: Sequence[int]) -> T
 
 class _Gathering(nn.Module):
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
     stride: tuple[int, ...]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return convolve_patches(x, self.weight, self.bias, self.stride)
+    def forward(self, input: Tensor) -> Tensor:
+        return convolve_patches(input, self.weight, self.bias, self.stride)
 
 
 class _Scattering(nn.Module):
     weight: Tensor
     stride: tuple[int, ...]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return spread_patches(x, self.weight, self.stride)
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert output_size is None, "the output has the only size that the patches can fill"
+        return spread_patches(input, self.weight, self.stride)
 
 
 class PatchConv1d(_Gathering, nn.Conv1d):
