@@ -40,6 +40,10 @@ class TrainingError(InvrimError, ArithmeticError):
     """A training run that cannot go on, e.g. because its loss is no longer finite."""
 
 
+class MemoryBudgetError(InvrimError, MemoryError):
+    """A memory budget below what a training step needs at the least."""
+
+
 class InexactError(InvrimError, ArithmeticError):
     """A state that should have come back bit for bit, and did not."""
 

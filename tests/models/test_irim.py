@@ -146,3 +146,7 @@ def test_the_first_estimate_is_cg_sense_if_asked(images):
 def test_cg_iterations_below_zero():
     with pytest.raises(OptionError, match="expected cg_iterations >= 0, got -1"):
         model(cg_iterations=-1)
+
+
+def test_a_memory_budget_reaches_the_chain():
+    assert model(memory_budget="1GB").chain.memory_budget == 10**9

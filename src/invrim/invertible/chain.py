@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from invrim.errors import OptionError
 from invrim.invertible.arithmetic import FixedPoint, Floating
 from invrim.invertible.base import Invertible, PulledBack
+from invrim.invertible.budget import bytes_of, inverted_steps
 from invrim.invertible.engine import invert_to_learn
 from invrim.invertible.exact import Grid
+from invrim.invertible.footprint import Footprint, footprints, situation
 
 Backprop = Literal["store", "invert", "exact"]
 
@@ -32,19 +34,42 @@ class InvertibleChain(Invertible):
     anchor_every
         Keep the state after every so many steps as well, so that inversion errors do not add up over more of them.
         Costs one state of memory each.
+    memory_budget
+        Bytes, or words such as ``"8GB"``. With ``"invert"``: store as many of the last steps as fit, and invert the
+        others, so that time grows from that of ``"store"`` only as far as memory forces it. Counted is what a call
+        adds to the caller's input until the end of its backward pass: states, their gradients, what is stored, and
+        working space; neither parameters and their gradients nor scratch space inside kernels. The first call with
+        a new shape finds out by running every step once in either way, and takes as long as two others.
+
+    Raises
+    ------
+    OptionError
+        If an option is not among its values, or options contradict each other.
     """
 
     def __init__(
-        self, steps: Sequence[Invertible], *, backprop: Backprop = "invert", anchor_every: int | None = None
+        self,
+        steps: Sequence[Invertible],
+        *,
+        backprop: Backprop = "invert",
+        anchor_every: int | None = None,
+        memory_budget: str | int | None = None,
     ) -> None:
         super().__init__()
         if backprop not in get_args(Backprop):
             raise OptionError(f"expected backprop of {get_args(Backprop)}, got {backprop!r}. Choose one of them.")
         if anchor_every is not None and anchor_every < 1:
             raise OptionError(f"expected anchors at least 1 step apart, got {anchor_every}. Use None for no anchors.")
+        if memory_budget is not None and (backprop != "invert" or anchor_every is not None):
+            raise OptionError(
+                f"expected memory_budget with backprop='invert' and no anchors, got backprop={backprop!r} and "
+                f"anchor_every={anchor_every}. Leave memory_budget or the others out."
+            )
         self.steps = nn.ModuleList(steps)
         self.backprop = backprop
         self.anchor_every = anchor_every
+        self.memory_budget = None if memory_budget is None else bytes_of(memory_budget)
+        self._footprints: dict[object, list[Footprint]] = {}
 
     @overload
     def forward(self, z: Tensor, context: object = None, /) -> Tensor: ...
@@ -112,17 +137,34 @@ class InvertibleChain(Invertible):
     def _outputs(self, steps: list[Invertible], z: Tensor, context: object, wanted: list[int]) -> list[Tensor]:
         """Outputs of the wanted steps, ascending, and of the last one."""
         arithmetic = self._arithmetic(z)
-        if self.backprop != "store" and torch.is_grad_enabled():
-            return invert_to_learn(
-                steps, z, context, returned=wanted, anchor_every=self.anchor_every, arithmetic=arithmetic
-            )
+        count = self._inverted_steps(steps, z, context, wanted)
         outputs = []
-        z = arithmetic.enter(z)
-        for index, step in enumerate(steps):
-            z = self._evaluate(arithmetic, step, z, context)
+        if count > 0:
+            returned = [index for index in wanted if index < count]
+            outputs = invert_to_learn(
+                steps[:count], z, context, returned=returned, anchor_every=self.anchor_every, arithmetic=arithmetic
+            )
+            z = outputs[-1]
+            if count < len(steps):
+                outputs = outputs[: len(returned)]
+        else:
+            z = arithmetic.enter(z)
+        for index in range(count, len(steps)):
+            z = self._evaluate(arithmetic, steps[index], z, context)
             if index in wanted or index == len(steps) - 1:
                 outputs.append(z)
         return outputs
+
+    def _inverted_steps(self, steps: list[Invertible], z: Tensor, context: object, wanted: list[int]) -> int:
+        """How many steps, from the first, are differentiated by inversion."""
+        if self.backprop == "store" or not torch.is_grad_enabled():
+            return 0
+        if self.memory_budget is None:
+            return len(steps)
+        key = situation(steps, z, context)
+        if key not in self._footprints:
+            self._footprints[key] = footprints(steps, z, context)
+        return inverted_steps(self._footprints[key], self.memory_budget, kept=wanted)
 
     def _evaluate(self, arithmetic: Floating, step: Invertible, z: Tensor, context: object) -> Tensor:
         if self.backprop == "exact":

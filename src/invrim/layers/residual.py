@@ -71,7 +71,7 @@ class ResidualNet(nn.Module):
         self.up = weight_norm(_FROM_PATCHES[ndim](hidden, width, kernel, kernel, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu_(self.down(self._pad(x)))
+        h = F.relu(self.down(self._pad(x)))  # not in place: a view, whose gradient would be copied about
         h = F.relu_(self.middle(h))
         y = self.up(h)
         y = y[(..., *(slice(n) for n in x.shape[2:]))]

@@ -53,7 +53,7 @@ class IRIM(nn.Module):
     cg_iterations
         Conjugate-gradient iterations, at most, that make the first estimate of a quadratic fidelity; several coils
         then unfold most of what they can before the network looks. 0 starts from the back-projected data.
-    backprop
+    backprop, memory_budget
         See `invrim.InvertibleChain`.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
@@ -79,6 +79,7 @@ class IRIM(nn.Module):
         metadata: int = 0,
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
+        memory_budget: str | int | None = None,
         normalisation_crop: int = 320,
     ) -> None:
         super().__init__()
@@ -95,6 +96,7 @@ class IRIM(nn.Module):
             "metadata": metadata,
             "cg_iterations": cg_iterations,
             "backprop": backprop,
+            "memory_budget": memory_budget,
             "normalisation_crop": normalisation_crop,
         }
         _check_options(**self.options)
@@ -112,7 +114,8 @@ class IRIM(nn.Module):
         chain: list[Invertible] = []
         for _ in range(steps):
             chain += [DataStep(images, multiplicity), *(shared or blocks())]
-        self.chain = InvertibleChain([*chain, DataStep(images, multiplicity)], backprop=backprop)
+        chain.append(DataStep(images, multiplicity))
+        self.chain = InvertibleChain(chain, backprop=backprop, memory_budget=memory_budget)
         self.head = ResidualNet(channels, channels, 2 * images, ndim=ndim, gated=False) if head == "learned" else None
 
     def forward(self, fidelity: DataFidelity, start: Image | None = None, *, metadata: Tensor | None = None) -> Image:

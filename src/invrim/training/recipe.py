@@ -60,6 +60,8 @@ class Model:
     """Size of every block's output at the start, relative to the published initialisation."""
     backprop: Literal["store", "invert", "exact"] = "invert"
     """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
+    memory_budget: str | None = None
+    """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
