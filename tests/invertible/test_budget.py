@@ -70,7 +70,7 @@ def test_the_predicted_peak_is_the_peak(inverted, monkeypatch):
     z, steps = large_state(), blocks()
     predicted = predicted_peaks(steps, z)[inverted]
     monkeypatch.setattr(chain_module, "inverted_steps", lambda *_, **__: inverted)
-    assert peak_of(InvertibleChain(steps, memory_budget=HUGE), z) == pytest.approx(predicted, rel=0.02)
+    assert 0.9 * predicted < peak_of(InvertibleChain(steps, memory_budget=HUGE), z) <= predicted
 
 
 @pytest.mark.parametrize("inverted", [0, 1, 3, 4])

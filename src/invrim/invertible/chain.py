@@ -38,7 +38,7 @@ class InvertibleChain(Invertible):
         Bytes, or words such as ``"8GB"``. With ``"invert"``: store as many of the last steps as fit, and invert the
         others, so that time grows from that of ``"store"`` only as far as memory forces it. Counted is what a call
         adds to the caller's input until the end of its backward pass: states, their gradients, what is stored, and
-        working space; neither parameters and their gradients nor scratch space inside kernels. The first call with
+        working space; not the gradients of parameters. The first call with
         a new shape finds out by running every step once in either way, and takes as long as two others.
 
     Raises

@@ -15,11 +15,14 @@ from torch.utils._pytree import tree_leaves
 from invrim.invertible.base import Invertible, evaluate, trainable, vector_jacobian
 from invrim.invertible.randomness import Randomness, replay, rewind
 
+_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+
 
 class LiveBytes(TorchDispatchMode):
     """Count the bytes of the tensors made inside this context, as they come and go.
 
-    Every storage counts once. Scratch space that a kernel takes and gives back by itself is not seen.
+    Every storage counts once. Scratch space of kernels is not seen; a convolution is taken to copy all that it is
+    given into a layout of its own, as it does on the CPU.
     """
 
     def __init__(self) -> None:
@@ -29,17 +32,17 @@ class LiveBytes(TorchDispatchMode):
         self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        before = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        given = _storages((args, kwargs))
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata not in before:
-                self._count(leaf.untyped_storage())
+        for key, storage in _storages(result).items():
+            if key not in given and key not in self._alive:
+                self._count(key, storage)
+        scratch = sum(storage.nbytes() for storage in given.values()) if func in _CONVOLUTIONS else 0
+        self.peak = max(self.peak, self.now + scratch)
         return result
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._alive:
-            return
+    def _count(self, key: int, storage: torch.UntypedStorage) -> None:
+        size = storage.nbytes()
 
         def forget(_: object) -> None:
             del self._alive[key]
@@ -47,7 +50,6 @@ class LiveBytes(TorchDispatchMode):
 
         self._alive[key] = weakref.ref(storage, forget)
         self.now += size
-        self.peak = max(self.peak, self.now)
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,7 @@ def _inverted(step: Invertible, z: Tensor, output: Tensor, context: object) -> i
 
 def _size(z: Tensor) -> int:
     return z.numel() * z.element_size()
+
+
+def _storages(values: Any) -> dict[int, torch.UntypedStorage]:
+    return {s._cdata: s for s in (t.untyped_storage() for t in tree_leaves(values) if isinstance(t, Tensor))}
