@@ -91,7 +91,7 @@ def test_gradients_do_not_depend_on_the_budget(make, inverted, monkeypatch):
 def test_returned_states_are_counted():
     z, steps = large_state(), blocks()
     found = footprints(steps, z, None)
-    assert peak(found, DEPTH, [1, 3]) - peak(found, DEPTH, []) == 2 * z.nbytes
+    assert peak(found, DEPTH, [1, 3]) - peak(found, DEPTH, []) == pytest.approx(2 * z.nbytes, rel=0.01)
 
 
 def test_an_impossible_budget_names_one_that_works():

@@ -12,6 +12,9 @@ from invrim.invertible.footprint import Footprint
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
+_OVERHEAD = 1 / 128
+"""Of the allocator, on top of the tensors' bytes."""
+
 
 def bytes_of(budget: str | int) -> int:
     """Read a number of bytes, or a number with a unit such as ``"8GB"`` (1e9 bytes) or ``"512 MiB"`` (2**20 bytes)."""
@@ -52,4 +55,4 @@ def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) 
     for index, step in enumerate(footprints[inverted:], inverted):
         stored.append(before + max(step.forward, step.backward) + (ends if index < last else 0))
         before += step.kept
-    return max(*walked, *stored)
+    return math.ceil((1 + _OVERHEAD) * max(*walked, *stored))

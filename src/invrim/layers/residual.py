@@ -18,6 +18,7 @@ from invrim.layers.patches import (
     PatchConvTranspose1d,
     PatchConvTranspose2d,
     PatchConvTranspose3d,
+    lay_out_patches,
 )
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -73,9 +74,9 @@ class ResidualNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.down(self._pad(x)))  # not in place: a view, whose gradient would be copied about
         h = F.relu_(self.middle(h))
-        y = self.up(h)
-        y = y[(..., *(slice(n) for n in x.shape[2:]))]
-        return F.glu(y, dim=1) if self.gated else y
+        y: Tensor = self.up(h)
+        y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
+        return y[(..., *(slice(n) for n in x.shape[2:]))]
 
     def scale_output(self, gain: float) -> None:
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
