@@ -76,7 +76,8 @@ class ResidualNet(nn.Module):
         h = F.relu_(self.middle(h))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
-        return y[(..., *(slice(n) for n in x.shape[2:]))]
+        inside = tuple(slice(n) for n in x.shape[2:])
+        return y[(..., *inside)]
 
     def scale_output(self, gain: float) -> None:
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
