@@ -104,7 +104,7 @@ def _larger(a: Tensor | None, b: Tensor) -> Tensor:
 
 def _message(drift: float, limit: float) -> str:
     return (
-        f"expected states that come back by inversion with a relative error below {limit:g}, got {drift:.2g}: gradients "
-        f"are wrong by about as much or more. Set anchor_every or backprop='exact', keep the nets in float32, or make "
+        f"expected states that come back by inversion with a relative error below {limit:g}, got {drift:.2g}: "
+        f"gradients are as wrong, or more. Set anchor_every or backprop='exact', keep the nets in float32, or make "
         f"the steps smaller."
     )
