@@ -84,16 +84,11 @@ class Optimisation:
     """SSIM as published, L1, or their sum."""
     clip: float | None = None
     """Largest gradient norm; larger ones are scaled down."""
-    drift_warn: float | None = 1e-3
-    """Warn once if inversion brings states back with a larger relative error; see `invrim.invertible.DriftWatch`."""
-    drift_raise: float | None = None
-    """End the run at a larger one."""
     minutes: float | None = None
     """Stop after this wall-clock time, even before all updates are done."""
 
     def __post_init__(self) -> None:
         _require_positive(updates=self.updates, decay_every=self.decay_every, learning_rate=self.learning_rate)
-        _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
 
 
 @dataclass(frozen=True, kw_only=True)
