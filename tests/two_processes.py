@@ -25,7 +25,7 @@ def batch(seed: int) -> Tensor:
 
 
 def train(rank: int, folder: Path, mode: str) -> None:
-    """Go through all cases, two iterations each; write the gradients of the last, and the drift of both."""
+    """Go through all cases, two iterations each, and write the gradients of the last and the drift of both."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=2)
     gradients, drifts = {}, {}

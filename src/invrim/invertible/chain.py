@@ -16,6 +16,7 @@ from invrim.invertible.drift import DriftWatch
 from invrim.invertible.engine import invert_to_learn
 from invrim.invertible.exact import Grid
 from invrim.invertible.footprint import Footprint, footprints, situation
+from invrim.invertible.refusals import refuse_tangents
 
 Backprop = Literal["store", "invert", "exact"]
 
@@ -143,6 +144,8 @@ class InvertibleChain(Invertible):
     def _outputs(self, steps: list[Invertible], z: Tensor, context: object, wanted: list[int]) -> list[Tensor]:
         """Outputs of the wanted steps, ascending, and of the last one."""
         arithmetic = self._arithmetic(z)
+        if self.backprop == "exact":
+            refuse_tangents(z)
         count = self._inverted_steps(steps, z, context, wanted)
         outputs = []
         if count > 0:

@@ -9,7 +9,7 @@ and its gradient; both are overwritten from step to step.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from invrim.invertible.randomness import Randomness, replay, rewind
 from invrim.invertible.record import Place, Record, Tape
 from invrim.invertible.refusals import (
     refuse_changed_tensors,
+    refuse_forward_mode,
+    refuse_function_transforms,
     refuse_running_statistics,
     refuse_self_update,
     refuse_unregistered,
@@ -72,6 +74,7 @@ def invert_to_learn(
     """
     last = len(steps) - 1
     kept = {last, *returned, *range((anchor_every or len(steps)) - 1, last, anchor_every or len(steps))}
+    refuse_function_transforms()
     refuse_unregistered(context, *steps)
     for index, step in enumerate(steps):
         if is_hooked(step):  # a hook may change what enters and what leaves, so that both ends are kept
@@ -151,6 +154,10 @@ class _Step(torch.autograd.Function):
         if not record.place.is_first and ctx.needs_input_grad[1] and not is_hooked(record.step):
             tape.grad = pulled.grad  # What a hook was given it may keep: the next step then copies it.
         return (None, pulled.grad, *gradients)
+
+    @staticmethod
+    def jvp(_ctx: Any, *_tangents: Tensor | None) -> NoReturn:
+        refuse_forward_mode()
 
 
 Walked = tuple[PulledBack, list[Tensor | None]]
