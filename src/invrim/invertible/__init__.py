@@ -2,10 +2,12 @@
 
 from invrim.invertible.base import Invertible, PulledBack, differentiate, trainable, vector_jacobian
 from invrim.invertible.chain import Backprop, InvertibleChain
+from invrim.invertible.drift import DriftWatch
 from invrim.invertible.exact import ExactlyInvertible, Grid
 
 __all__ = [
     "Backprop",
+    "DriftWatch",
     "ExactlyInvertible",
     "Grid",
     "Invertible",

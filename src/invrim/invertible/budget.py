@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from invrim.errors import MemoryBudgetError, OptionError
+from invrim.invertible.drift import SAMPLE_BYTES
 from invrim.invertible.footprint import Footprint
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -47,7 +48,9 @@ def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) 
     last = len(footprints) - 1
     outputs = [step.output for step in footprints]
     ends = 2 * outputs[last]  # the chain's output and its gradient are in the caller's hands until the end
-    held = sum(outputs[index] for index in {*kept, inverted - 1} - {last} if 0 <= index < inverted)
+    kept = [index for index in {*kept, inverted - 1} - {last} if 0 <= index < inverted]
+    walks = len(kept) + (inverted > 0)
+    held = sum(outputs[index] for index in kept) + walks * SAMPLE_BYTES
     walked = [ends + held + step.inverted for step in footprints[:inverted]]
     if 0 < inverted <= last:
         walked[-1] += outputs[inverted - 1]  # the gradient that arrives there is autograd's, and is copied

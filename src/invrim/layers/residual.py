@@ -76,7 +76,7 @@ class ResidualNet(nn.Module):
         h = F.relu_(self.middle(h))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
-        inside = tuple(slice(n) for n in x.shape[2:])
+        inside: list[Any] = [slice(n) for n in x.shape[2:]]
         return y[(..., *inside)]
 
     def scale_output(self, gain: float) -> None:

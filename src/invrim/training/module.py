@@ -45,6 +45,12 @@ class ReconstructionTask(LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    def on_after_backward(self) -> None:
+        """Log how far inversion missed the true states in this backward pass; nothing where all were stored."""
+        drift = self.model.chain.watch.take()
+        if drift is not None:
+            self.log("train/drift", drift)
+
     def validation_step(self, batch: Batch, index: int) -> None:
         prediction, target, maximum = self(batch).float(), batch["target"], batch["maximum"]
         scores = {

@@ -110,11 +110,16 @@ class Recipe:
     """Machines."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Of the nets; the state is always float32. "auto" is bf16-mixed where the processor multiplies in bfloat16."""
+    drift_warn: float | None = 1e-3
+    """Relative error of activations recomputed by inversion from which training warns, once; None never warns."""
+    drift_raise: float | None = None
+    """The same error, from which training ends; None goes on at any. What it is stands in the log, `train/drift`."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Free words that travel inside the weights file: data sources, licences."""
 
     def __post_init__(self) -> None:
         _require_positive(validate_every=self.validate_every, nodes=self.nodes)
+        _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe with paths as words, for the weights file."""

@@ -12,8 +12,10 @@ from invrim.files import atomic_write, make_folder
 from invrim.training.recipe import Recipe
 
 RECIPE = "recipe.json"
-_MAY_CHANGE = {"out", "devices", "nodes", "optimisation.updates", "optimisation.minutes"}
-"""How long and on what; a run that goes on with these changed is still the same run."""
+_MAY_CHANGE = {
+    "out", "devices", "nodes", "drift_warn", "drift_raise", "optimisation.updates", "optimisation.minutes",
+}  # fmt: skip
+"""How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
 
 
 def find_checkpoint(recipe: Recipe) -> Path | None:

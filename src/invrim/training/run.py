@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from invrim.invertible import DriftWatch
 from invrim.models import IRIM, save_model
 from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
@@ -28,8 +29,8 @@ def train(recipe: Recipe) -> Path:
     """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes and devices. Logs are
-    in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
+    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes, devices and limits of
+    drift. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def train(recipe: Recipe) -> Path:
         If recipe fields contradict each other, or ``recipe.out`` holds the run of another recipe.
     FileError, DataError
         If the data cannot be used.
+    TrainingError, DriftError
+        If the loss is no longer finite, or inversion less exact than ``recipe.drift_raise`` demands.
     """
     _quieten()
     last = find_checkpoint(recipe)
@@ -103,7 +106,7 @@ def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
 
 
 def build_model(recipe: Recipe) -> IRIM:
-    """Build the recipe's model with fresh weights."""
+    """Build the recipe's model with fresh weights, watched for drift."""
     options = recipe.model
     model = IRIM(
         steps=options.steps, hidden=options.hidden, strides=options.strides, channels=options.channels,
@@ -111,6 +114,7 @@ def build_model(recipe: Recipe) -> IRIM:
         cg_iterations=options.cg_iterations, backprop=options.backprop, memory_budget=options.memory_budget,
     )  # fmt: skip
     model.scale_blocks(options.initial_gain)
+    model.chain.watch = DriftWatch(warn_above=recipe.drift_warn, raise_above=recipe.drift_raise)
     return model
 
 
