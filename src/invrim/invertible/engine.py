@@ -17,6 +17,7 @@ from torch import Tensor
 from invrim.errors import InvrimError
 from invrim.invertible.arithmetic import Floating
 from invrim.invertible.base import Invertible, PulledBack, differentiate, is_hooked
+from invrim.invertible.handover import keep
 from invrim.invertible.randomness import Randomness, replay, rewind
 from invrim.invertible.record import Place, Record, Tape
 from invrim.invertible.refusals import (
@@ -90,7 +91,8 @@ def _apply(step: Invertible, z: Tensor, context: object, tape: Tape, place: Plac
     record, tensors = Record.of(step, context, z.device.type, tape, place)
 
     def node(z: Tensor, _: object = None, /) -> Tensor:
-        return _Step.apply(record, z, *tensors)
+        out = _Step.apply(record, z, *tensors)
+        return keep(out, record) if place.keeps_output and out.requires_grad else out
 
     out = _call_with_hooks(step, node, z, context) if is_hooked(step) else node(z)
     refuse_self_update(record)
@@ -122,9 +124,6 @@ class _Step(torch.autograd.Function):
             ctx.mark_dirty(z)
         elif out.untyped_storage().data_ptr() == z.untyped_storage().data_ptr():
             out = out.clone()  # a view of the caller's state, which the next step would overwrite
-        if place.keeps_output:
-            # Saved, not merely kept: autograd then notices when somebody overwrites the output in place.
-            ctx.save_for_backward(out)
         ctx.record = record
         ctx.tensors = tensors
         return out
@@ -136,7 +135,7 @@ class _Step(torch.autograd.Function):
         refuse_changed_tensors(record, ctx.tensors)
         walk = _pull_back_differentiably if torch.is_grad_enabled() else _pull_back
         with record.precision(), replay(record.randomness):
-            pulled, gradients = walk(record, ctx.tensors, _take_state(ctx, record), grad_out)
+            pulled, gradients = walk(record, ctx.tensors, _take_state(record), grad_out)
         tape = record.tape
         if record.place.is_first:
             tape.state = tape.grad = None
@@ -156,10 +155,6 @@ Walked = tuple[PulledBack, list[Tensor | None]]
 def _pull_back(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
     """Let the step pull back with leaves in place of its tensors: gradients stop there, even where one tensor is
     computed from another."""
-    if record.place.keeps_output:
-        z_out = z_out.clone()
-    if grad_out is not record.tape.grad or is_hooked(record.step):
-        grad_out = grad_out.clone()
     record.tape.grad = None
     leaves = [t.detach().requires_grad_() for t in tensors]
     pulled = record.ask(leaves, lambda step, context: record.tape.arithmetic.pull_back(step, z_out, grad_out, context))
@@ -179,10 +174,7 @@ def _pull_back_differentiably(record: Record, tensors: Sequence[Tensor], z_out: 
     return pulled, [pulled.gradients.get(view) for view in views]
 
 
-def _take_state(ctx: Any, record: Record) -> Tensor:
-    if record.place.keeps_output:
-        (z_out,) = ctx.saved_tensors
-        return z_out
+def _take_state(record: Record) -> Tensor:
     state, record.tape.state = record.tape.state, None
     if state is None:
         raise InvrimError(
