@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from invrim.errors import OptionError
 from invrim.invertible.arithmetic import FixedPoint, Floating
-from invrim.invertible.base import Invertible, PulledBack
+from invrim.invertible.base import Invertible, PulledBack, add_gradients
 from invrim.invertible.budget import bytes_of, inverted_steps
 from invrim.invertible.drift import DriftWatch
 from invrim.invertible.engine import invert_to_learn
@@ -116,8 +116,7 @@ class InvertibleChain(Invertible):
         z, grad, arithmetic = z_out, grad_out, self._arithmetic(z_out)
         for step in reversed(list(self.flattened())):
             z, grad, new = arithmetic.pull_back(step, z, grad, context)
-            for tensor, value in new.items():
-                gradients[tensor] = gradients[tensor] + value if tensor in gradients else value
+            add_gradients(gradients, new)
         return PulledBack(z, grad, gradients)
 
     def flattened(self) -> Iterator[Invertible]:

@@ -17,7 +17,8 @@ from torch import Tensor
 from invrim.errors import InvrimError
 from invrim.invertible.arithmetic import Floating
 from invrim.invertible.base import Invertible, PulledBack, differentiate, is_hooked
-from invrim.invertible.drift import DriftWatch, sample
+from invrim.invertible.drift import DriftWatch
+from invrim.invertible.handover import keep
 from invrim.invertible.randomness import Randomness, replay, rewind
 from invrim.invertible.record import Place, Record, Tape
 from invrim.invertible.refusals import (
@@ -97,7 +98,8 @@ def _apply(step: Invertible, z: Tensor, context: object, tape: Tape, place: Plac
     record, tensors = Record.of(step, context, z.device.type, tape, place)
 
     def node(z: Tensor, _: object = None, /) -> Tensor:
-        return _Step.apply(record, z, *tensors)
+        out = _Step.apply(record, z, *tensors)
+        return keep(out, record) if place.keeps_output and out.requires_grad else out
 
     out = _call_with_hooks(step, node, z, context) if is_hooked(step) else node(z)
     refuse_self_update(record)
@@ -131,9 +133,9 @@ class _Step(torch.autograd.Function):
             ctx.mark_dirty(z)
         elif out.untyped_storage().data_ptr() == z.untyped_storage().data_ptr():
             out = out.clone()  # a view of the caller's state, which the next step would overwrite
-        if place.keeps_output:
-            # Saved, not merely kept: autograd then notices when somebody overwrites the output in place.
-            ctx.save_for_backward(out)
+        elif out._is_view():
+            # The same memory, but no view: autograd lets nobody overwrite a view that was made in here.
+            out = out.new_empty(0).set_(out.untyped_storage(), out.storage_offset(), out.shape, out.stride())
         ctx.record = record
         ctx.tensors = tensors
         return out
@@ -145,7 +147,7 @@ class _Step(torch.autograd.Function):
         refuse_changed_tensors(record, ctx.tensors)
         walk = _pull_back_differentiably if torch.is_grad_enabled() else _pull_back
         with record.precision(), replay(record.randomness):
-            pulled, gradients = walk(record, ctx.tensors, _take_state(ctx, record), grad_out)
+            pulled, gradients = walk(record, ctx.tensors, _take_state(record), grad_out)
         tape = record.tape
         if record.noted is None:
             tape.state = pulled.z
@@ -166,10 +168,6 @@ Walked = tuple[PulledBack, list[Tensor | None]]
 def _pull_back(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
     """Let the step pull back with leaves in place of its tensors: gradients stop there, even where one tensor is
     computed from another."""
-    if record.place.keeps_output:
-        z_out = z_out.clone()
-    if grad_out is not record.tape.grad or is_hooked(record.step):
-        grad_out = grad_out.clone()
     record.tape.grad = None
     leaves = [t.detach().requires_grad_() for t in tensors]
     pulled = record.ask(leaves, lambda step, context: record.tape.arithmetic.pull_back(step, z_out, grad_out, context))
@@ -197,11 +195,7 @@ def _note_drift(tape: Tape, z: Tensor, noted: Tensor) -> None:
         tape.watch.note(drift)
 
 
-def _take_state(ctx: Any, record: Record) -> Tensor:
-    if record.place.keeps_output:
-        (z_out,) = ctx.saved_tensors
-        record.tape.scale = torch.linalg.vector_norm(sample(z_out))
-        return z_out
+def _take_state(record: Record) -> Tensor:
     state, record.tape.state = record.tape.state, None
     if state is None:
         raise InvrimError(
