@@ -56,7 +56,7 @@ def test_a_sweep_of_budgets_keeps_each_and_uses_it():
         del out
     assert stored_bytes == sorted(stored_bytes)
     assert len(set(stored_bytes)) > 5
-    assert stored_bytes[0] < 2 * z.nbytes
+    assert stored_bytes[0] < stored_bytes[-1] / 4  # the last block costs nothing: gone before the walk back begins
 
 
 def test_the_check_rejects_a_chain_that_stores_more_than_its_budget(monkeypatch):

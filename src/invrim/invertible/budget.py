@@ -48,13 +48,12 @@ def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) 
     last = len(footprints) - 1
     outputs = [step.output for step in footprints]
     ends = 2 * outputs[last]  # the chain's output and its gradient are in the caller's hands until the end
-    kept = [index for index in {*kept, inverted - 1} - {last} if 0 <= index < inverted]
-    walks = len(kept) + (inverted > 0)
-    held = sum(outputs[index] for index in kept) + walks * SAMPLE_BYTES
+    handed_over = {*kept, inverted - 1} & {*range(inverted)} - {last}
+    held = sum(outputs[index] for index in handed_over & {*kept}) + (len(handed_over) + 1) * SAMPLE_BYTES
     walked = [ends + held + step.inverted for step in footprints[:inverted]]
-    if 0 < inverted <= last:
-        walked[-1] += outputs[inverted - 1]  # the gradient that arrives there is autograd's, and is copied
-    stored, before = [0], held
+    # State and gradient are copied there, one after the other, and one original at a time is there beside them.
+    walked += [ends + held + 3 * outputs[index] for index in handed_over]
+    stored, before = [0], held + sum(outputs[index] for index in handed_over - {*kept})
     for index, step in enumerate(footprints[inverted:], inverted):
         stored.append(before + max(step.forward, step.backward) + (ends if index < last else 0))
         before += step.kept

@@ -34,7 +34,7 @@ class _TakeState(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         tape = ctx.record.tape
-        tape.state = None  # another walk may have ended here; its state goes before the copy comes
+        tape.state = None  # a later part of the walk may have ended here; its state goes before the copy comes
         (z,) = ctx.saved_tensors
         tape.scale = torch.linalg.vector_norm(sample(z))
         tape.state = z if torch.is_grad_enabled() else z.clone()
@@ -53,5 +53,6 @@ class _TakeGradient(torch.autograd.Function):
         (grad,) = grad_outputs
         tape = ctx.record.tape
         if grad is not tape.grad or is_hooked(ctx.record.step):  # what a hook was given it may keep
+            tape.grad = None
             tape.grad = grad.clone()
         return tape.grad, None
