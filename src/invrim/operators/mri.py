@@ -132,8 +132,8 @@ class CartesianMRI(LinearOperator):
         if y.ndim != self.ndim + 2 or any(n not in {None, k} for n, k in zip(known, y.shape, strict=True)):
             sizes = [str(known[0] or "b"), *(str(n or "k") for n in known[1:])]
             raise ShapeError(
-                f"expected k-space ({', '.join(sizes)}) as mask and coil maps have it, got {tuple(y.shape)}. Add missing "
-                f"axes, or give a mask and maps (b, coil, {self.ndim} axes) for these slices and coils."
+                f"expected k-space ({', '.join(sizes)}) as mask and coil maps have it, got {tuple(y.shape)}. Add "
+                f"missing axes, or give a mask and maps (b, coil, {self.ndim} axes) for these slices and coils."
             )
 
 
@@ -152,7 +152,8 @@ def _check_shapes(mask: Tensor, maps: Tensor | None, ndim: int) -> None:
         )
     if len({len(mask), len(maps)} - {1}) > 1:
         raise ShapeError(
-            f"expected mask and coil maps of one batch, got {len(mask)} and {len(maps)}. Select the same slices of both."
+            f"expected mask and coil maps of one batch, got {len(mask)} and {len(maps)}. Select the same slices "
+            f"of both."
         )
     pairs = zip(mask.shape[2:], maps.shape[2:], strict=True)
     if any(k not in {1, n} for k, n in pairs):
