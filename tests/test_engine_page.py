@@ -50,7 +50,6 @@ def test_every_statement_names_a_test_that_exists():
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{name}"
 
 
-def test_no_sample_of_the_battery_is_left_out():
-    """Every file of the battery holds a statement of the page."""
+def test_no_part_of_the_battery_is_left_out():
     files = {path.name for path in (ROOT / "tests" / "invertible" / "battery").glob("test_*.py")}
     assert files == set(re.findall(r"`battery/(test_\w+\.py)", PAGE))

@@ -94,3 +94,5 @@ def test_an_image_without_batch_and_data_of_another_size():
     fidelity = LeastSquares(operator, torch.zeros(2, 1, 6, 7, dtype=torch.cfloat))
     with pytest.raises(ShapeError, match="Check the mask, the coil maps and the batch"):
         fidelity.value(torch.zeros(3, 6, 7, dtype=torch.cfloat))
+    with pytest.raises(ShapeError, match=r"expected images \(2, 6, 7\) as the data make them, got \(3, 6, 7\)"):
+        fidelity.gradient(torch.zeros(3, 6, 7, dtype=torch.cfloat))

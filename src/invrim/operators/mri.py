@@ -152,7 +152,8 @@ def _check_shapes(mask: Tensor, maps: Tensor | None, ndim: int) -> None:
         )
     if len({len(mask), len(maps)} - {1}) > 1:
         raise ShapeError(
-            f"expected mask and coil maps of one batch, got {len(mask)} and {len(maps)}. Select the same slices."
+            f"expected mask and coil maps of one batch, got {len(mask)} and {len(maps)}. Select the same slices "
+            f"of both."
         )
     pairs = zip(mask.shape[2:], maps.shape[2:], strict=True)
     if any(k not in {1, n} for k, n in pairs):
