@@ -1,0 +1,66 @@
+"""What is measured: every job with the few numbers that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from stability_study.contestants import CONTESTANTS, OURS
+
+Job = dict[str, Any]
+LONG_LAYERS = (OURS, "additive", "real-nvp", "glow-exp-fitted", "glow-sigmoid-fitted")
+"""Glow with its norms fitted to data, as its authors have it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much of everything; the whole takes some 25 minutes of one core."""
+
+    layers: tuple[str, ...] = tuple(CONTESTANTS)
+    depths: tuple[int, ...] = (50, 200, 400, 1000)
+    seeds: int = 3
+    bf16_seeds: int = 1
+    """Fewer, as a processor without bf16 units emulates them."""
+    gains: tuple[float, ...] = (1, 4, 16, 64)
+    """Of the last convolution of the nets, in chains of `long_depth` of our own layer."""
+    small_gain: float = 0.1
+    """The other start of trainings: close to the identity, as Glow's authors start their couplings."""
+    short_steps: int = 10
+    short_rate: float = 1e-3
+    short_seeds: Mapping[int, int] = field(default_factory=lambda: {50: 3, 200: 3, 1000: 1})
+    """Depth -> seeds."""
+    long_depth: int = 400
+    long_steps: int = 100
+    long_layers: tuple[str, ...] = LONG_LAYERS
+    long_rates: tuple[float, ...] = (1e-3,)
+
+
+QUICK = Plan(
+    layers=(OURS, "glow-exp-fitted"), depths=(4,), seeds=1, gains=(4,), short_steps=1, short_seeds={4: 1},
+    long_depth=4, long_steps=2, long_layers=(OURS, "glow-exp-fitted"),
+)  # fmt: skip
+
+
+def jobs_of(plan: Plan) -> Iterator[Job]:
+    """Yield the jobs. A job says all that its result depends on, so that a changed plan keeps what it can."""
+    for depth, seed, layer in product(plan.depths, range(plan.seeds), plan.layers):
+        yield _job(plan, "initialisation", layer, depth, seed, gain=1)
+    for gain, seed in product(plan.gains, range(plan.seeds)):
+        yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
+    for gain, rate, layer in product((plan.small_gain, 1), plan.long_rates, plan.long_layers):
+        yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=plan.long_steps)
+    short = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
+    for depth, seeds in plan.short_seeds.items():
+        for seed, layer in product(range(seeds), plan.layers):
+            yield _job(plan, "short", layer, depth, seed, **short)
+
+
+def _job(plan: Plan, kind: str, layer: str, depth: int, seed: int, **more: float) -> Job:
+    precisions = ["float32"]
+    if seed < plan.bf16_seeds and kind != "gain":
+        precisions.append("bf16")
+    if CONTESTANTS[layer].has_exact:
+        precisions.append("exact")
+    return {"kind": kind, "layer": layer, "depth": depth, "seed": seed, **more, "precisions": precisions}
