@@ -1,15 +1,16 @@
-"""Write the measured numbers into the README: no table there is typed by hand.
+"""Write the measured numbers into the README and the pages of ``docs``: no table there is typed by hand.
 
-    python docs/fill_tables.py            # rewrite README.md
-    python docs/fill_tables.py --check    # exit 1 if it is not up to date
+    python docs/fill_tables.py            # rewrite them
+    python docs/fill_tables.py --check    # exit 1 if one is not up to date
 
-Reads what `benchmarks/quality.py` and `benchmarks/depth.py` wrote to ``benchmarks/results``.
+Reads what the benchmarks wrote to ``benchmarks/results``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,27 +48,131 @@ def depth_table(result: dict[str, Any]) -> str:
     return f"{_table(head, body)}\n\nState of {state}, each number from a fresh process; {_origin(result)}."
 
 
+def untrained_table(result: dict[str, Any]) -> str:
+    """Inversion and gradient error in float32, one line a layer, one column a depth."""
+    jobs = _jobs(result, "initialisation")
+    depths = sorted({job["depth"] for job in jobs})
+    body = [
+        [label, *(_pair([job for job in jobs if (job["layer"], job["depth"]) == (layer, depth)]) for depth in depths)]
+        for layer, label in result["setting"]["labels"].items()
+    ]
+    head = ["untrained, float32", *(f"{depth:,} layers" for depth in depths)]
+    return f"{_table(head, body)}\n\nInversion error / gradient error, medians over seeds; {_origin(result)}."
+
+
+def precision_table(result: dict[str, Any]) -> str:
+    """Gradient errors with activations stored and by inversion, one line a layer and precision."""
+    jobs = [job for job in _jobs(result, "initialisation") if job["seed"] == 0]
+    deep = [job for job in jobs if job["depth"] == max(other["depth"] for other in jobs)]
+    keys = ("inversion_error", "gradient_error", "stored_gradient_error")
+    body = [
+        [result["setting"]["labels"][job["layer"]], errors["precision"], *(_error(errors[key]) for key in keys)]
+        for job in deep
+        for errors in job["errors"]
+    ]
+    title = f"untrained, {deep[0]['depth']:,} layers"
+    return _table([title, "precision", "inversion error", "gradient error", "of plain autograd"], body)
+
+
+def gain_table(result: dict[str, Any]) -> str:
+    """Where our own layer breaks: errors against the gain of its nets."""
+    jobs = _jobs(result, "gain")
+    body = []
+    for gain in sorted({job["gain"] for job in jobs}):
+        at = [job for job in jobs if job["gain"] == gain]
+        cells = [_median(at, index, key) for index in (0, 1) for key in ("inversion_error", "gradient_error")]
+        body.append([f"{gain:g}", *cells, _median(at, 0, "stored_gradient_error")])
+    head = ["gain", "float32: inversion", "gradient", "exact: inversion", "gradient", "plain autograd: gradient"]
+    return _table(head, body)
+
+
+def training_table(result: dict[str, Any]) -> str:
+    """How the long trainings ended, and the errors at the weights that plain autograd reached."""
+    body = [
+        [
+            result["setting"]["labels"][job["layer"]],
+            *(f"{job[key]:g}" for key in ("gain", "rate")),
+            *(_end(job[mode], job["steps"]) for mode in ("store", "invert")),
+            *(_error(job["errors"][0][key]) for key in ("inversion_error", "gradient_error")),
+        ]
+        for job in _jobs(result, "long")
+    ]
+    head = ["layer", "gain", "rate", "stored", "by inversion", "inversion error", "gradient error"]
+    return _table(head, body)
+
+
+def trained_table(result: dict[str, Any]) -> str:
+    """Errors after short trainings, one line a layer, one column a depth."""
+    jobs = _jobs(result, "short")
+    depths = sorted({job["depth"] for job in jobs})
+    body = []
+    for layer, label in result["setting"]["labels"].items():
+        cells = []
+        for depth in depths:
+            at = [job for job in jobs if (job["layer"], job["depth"]) == (layer, depth)]
+            ended = [sum(job[mode]["diverged_at"] is not None for job in at) for mode in ("store", "invert")]
+            cells.append(f"{_pair(at)}; {ended[0]} and {ended[1]} of {len(at)}" if at else "-")
+        body.append([label, *cells])
+    return _table(["after training, float32", *(f"{depth:,} layers" for depth in depths)], body)
+
+
+def _jobs(result: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [job for job in result["results"]["jobs"] if job["kind"] == kind]
+
+
+def _pair(jobs: list[dict[str, Any]]) -> str:
+    return f"{_median(jobs, 0, 'inversion_error')} / {_median(jobs, 0, 'gradient_error')}"
+
+
+def _median(jobs: list[dict[str, Any]], precision: int, key: str) -> str:
+    found = [job["errors"][precision][key] for job in jobs]
+    return _error(statistics.median(float("inf") if error is None else error for error in found))
+
+
+def _error(value: float | None) -> str:
+    if value is None or value == float("inf"):
+        return "not finite"
+    return f"{value:.1e}" if value else "0"
+
+
+def _end(run: dict[str, Any], steps: int) -> str:
+    if run["diverged_at"] is not None:
+        return f"diverged at step {run['diverged_at']}"
+    return f"{run['loss'][0]:.4f} → {run['final_loss']:.4f} in {steps}"
+
+
 def _origin(result: dict[str, Any]) -> str:
     provenance = result["provenance"]
     return f"measured {provenance['date'][:10]} on {provenance['processor']}, torch {provenance['torch']}"
 
 
-REGIONS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
+"""Marker -> file that fills it, and how."""
+REGIONS: Regions = {
     "table": ("quality.json", quality_table),
     "depth": ("depth.json", depth_table),
 }
-"""Marker -> file that fills it, and how."""
+PAGES: dict[Path, Regions] = {
+    README: REGIONS,
+    ROOT / "docs" / "stability.md": {
+        "untrained": ("stability.json", untrained_table),
+        "precision": ("stability.json", precision_table),
+        "training": ("stability.json", training_table),
+        "trained": ("stability.json", trained_table),
+        "gain": ("stability.json", gain_table),
+    },
+}
 
 
-def filled(text: str, results: Path = RESULTS) -> str:
+def filled(text: str, results: Path = RESULTS, regions: Regions = REGIONS) -> str:
     """Replace what stands between the markers ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``."""
-    for marker, (file, table) in REGIONS.items():
+    for marker, (file, table) in regions.items():
         path = results / file
         content = table(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else _not_measured(file)
         region = re.compile(rf"(<!-- {marker}:begin -->\n).*?(<!-- {marker}:end -->)", re.DOTALL)
         text, count = region.subn(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
         if count != 1:
-            raise SystemExit(f"README.md: expected one region {marker!r}, got {count}. Restore its two markers.")
+            raise SystemExit(f"expected one region {marker!r} on the page, got {count}. Restore its two markers.")
     return text
 
 
@@ -85,12 +190,14 @@ def _table(head: list[str], body: list[list[str]]) -> str:
 
 
 def main() -> None:
-    """Rewrite the README, or check it."""
-    old = README.read_text(encoding="utf-8")
-    new = filled(old)
-    if "--check" in sys.argv[1:]:
-        sys.exit("README.md is not up to date. Run `python docs/fill_tables.py`." if new != old else 0)
-    README.write_text(new, encoding="utf-8")
+    """Rewrite the pages, or check them."""
+    for page, regions in PAGES.items():
+        old = page.read_text(encoding="utf-8")
+        new = filled(old, regions=regions)
+        if "--check" in sys.argv[1:] and new != old:
+            sys.exit(f"{page.name} is not up to date. Run `python docs/fill_tables.py`.")
+        if new != old:
+            page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

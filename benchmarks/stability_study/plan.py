@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -44,17 +44,26 @@ QUICK = Plan(
 
 
 def jobs_of(plan: Plan) -> Iterator[Job]:
-    """Yield the jobs. A job says all that its result depends on, so that a changed plan keeps what it can."""
-    for depth, seed, layer in product(plan.depths, range(plan.seeds), plan.layers):
-        yield _job(plan, "initialisation", layer, depth, seed, gain=1)
-    for gain, seed in product(plan.gains, range(plan.seeds)):
-        yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
+    """Yield the jobs, what says most for its cost first.
+
+    A job says all that its result depends on, so that a changed plan keeps what it can.
+    """
+    deep = [depth for depth in plan.depths if depth > plan.long_depth]
+    yield from _untrained(plan, [depth for depth in plan.depths if depth not in deep])
     for gain, rate, layer in product((plan.small_gain, 1), plan.long_rates, plan.long_layers):
         yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=plan.long_steps)
+    for gain, seed in product(plan.gains, range(plan.seeds)):
+        yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
+    yield from _untrained(plan, deep)
     short = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
     for depth, seeds in plan.short_seeds.items():
         for seed, layer in product(range(seeds), plan.layers):
             yield _job(plan, "short", layer, depth, seed, **short)
+
+
+def _untrained(plan: Plan, depths: Sequence[int]) -> Iterator[Job]:
+    for depth, seed, layer in product(depths, range(plan.seeds), plan.layers):
+        yield _job(plan, "initialisation", layer, depth, seed, gain=1)
 
 
 def _job(plan: Plan, kind: str, layer: str, depth: int, seed: int, **more: float) -> Job:
