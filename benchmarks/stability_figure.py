@@ -19,9 +19,11 @@ from invrim.report.axes import new_axes
 from invrim.report.palette import ACCENT, INK, OTHERS, WIDE
 from invrim.report.picture import write_png
 
-DRAWN = ("orthogonal", "additive", "real-nvp", "glow-exp-fitted", "glow-sigmoid-fitted")
+DRAWN = ("orthogonal", "additive", "real-nvp", "glow-exp", "glow-exp-fitted")
 COLOURS = dict(zip(DRAWN, (ACCENT, *OTHERS), strict=True))
 PLACES = ((0.055, 0.23, 0.255, 0.62), (0.385, 0.23, 0.255, 0.62), (0.715, 0.23, 0.255, 0.62))
+START = (0.1, 1e-3)
+"""Gain and learning rate of the trainings that are drawn."""
 DASHED = (0, (3, 2))
 Job = dict[str, Any]
 
@@ -37,11 +39,11 @@ def main() -> None:
 def stability_figure(envelope: dict[str, Any]) -> Figure:
     """Draw errors of gradients against depth, and of the long trainings the loss and the inversion error."""
     jobs, labels = envelope["results"]["jobs"], envelope["setting"]["labels"]
-    trained = [job for job in jobs if job["kind"] == "long" and job["gain"] < 1]
+    trained = [job for job in jobs if job["kind"] == "long" and (job["gain"], job["rate"]) == START]
     figure = Figure(figsize=(WIDE, 3.9))
     errors, loss, drift = (new_axes(figure, place) for place in PLACES)
     _draw_errors(errors, [job for job in jobs if job["kind"] == "initialisation"])
-    for job in trained:
+    for job in (job for job in trained if job["layer"] in DRAWN):
         _draw_curves(loss, drift, job)
     _entitle(errors, "gradient error, untrained, float32", "depth: layers")
     _entitle(loss, "loss, dashed: activations stored", "training step")
@@ -55,7 +57,7 @@ def stability_figure(envelope: dict[str, Any]) -> Figure:
 def _draw_errors(axes: Axes, jobs: list[Job]) -> None:
     """One line a layer, the median over seeds; a depth at which it is not finite has no point."""
     depths = sorted({job["depth"] for job in jobs})
-    for layer in DRAWN:
+    for layer in (layer for layer in DRAWN if any(job["layer"] == layer for job in jobs)):
         median = [median_error(jobs, layer, depth) for depth in depths]
         axes.plot(depths, median, "o-", color=COLOURS[layer], lw=2, ms=4, label=layer, clip_on=False)
     axes.set_xscale("log")

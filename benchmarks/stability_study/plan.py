@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from stability_study.contestants import CONTESTANTS, OURS
 
 Job = dict[str, Any]
-LONG_LAYERS = (OURS, "additive", "real-nvp", "glow-exp-fitted", "glow-sigmoid-fitted")
-"""Glow with its norms fitted to data, as its authors have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +24,19 @@ class Plan:
     gains: tuple[float, ...] = (1, 4, 16, 64)
     """Of the last convolution of the nets, in chains of `long_depth` of our own layer."""
     small_gain: float = 0.1
-    """The other start of trainings: close to the identity, as Glow's authors start their couplings."""
+    """Of the nets at the start of short trainings: nearly the identity, as Glow's authors start their couplings."""
     short_steps: int = 10
     short_rate: float = 1e-3
-    short_seeds: Mapping[int, int] = field(default_factory=lambda: {50: 3, 200: 3, 1000: 1})
-    """Depth -> seeds."""
+    short_depths: tuple[int, ...] = (50, 200)
     long_depth: int = 400
-    long_steps: int = 100
-    long_layers: tuple[str, ...] = LONG_LAYERS
-    long_rates: tuple[float, ...] = (1e-3,)
+    long_steps: int = 50
+    long_starts: tuple[tuple[float, float], ...] = ((0.1, 1e-3), (1, 1e-3), (0.1, 1e-4))
+    """Pairs of gain and learning rate."""
 
 
 QUICK = Plan(
-    layers=(OURS, "glow-exp-fitted"), depths=(4,), seeds=1, gains=(4,), short_steps=1, short_seeds={4: 1},
-    long_depth=4, long_steps=2, long_layers=(OURS, "glow-exp-fitted"),
+    layers=(OURS, "glow-exp-fitted"), depths=(4,), seeds=1, gains=(4,), short_steps=1, short_depths=(4,),
+    long_depth=4, long_steps=2, long_starts=((0.1, 1e-3),),
 )  # fmt: skip
 
 
@@ -48,17 +45,23 @@ def jobs_of(plan: Plan) -> Iterator[Job]:
 
     A job says all that its result depends on, so that a changed plan keeps what it can.
     """
-    deep = [depth for depth in plan.depths if depth > plan.long_depth]
-    yield from _untrained(plan, [depth for depth in plan.depths if depth not in deep])
-    for gain, rate, layer in product((plan.small_gain, 1), plan.long_rates, plan.long_layers):
-        yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=plan.long_steps)
+    shallow = [depth for depth in plan.depths if depth <= plan.long_depth]
+    yield from _untrained(plan, shallow)
+    first, *others = plan.long_starts
+    yield from _long(plan, *first)
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
-    yield from _untrained(plan, deep)
-    short = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
-    for depth, seeds in plan.short_seeds.items():
-        for seed, layer in product(range(seeds), plan.layers):
-            yield _job(plan, "short", layer, depth, seed, **short)
+    yield from _untrained(plan, [depth for depth in plan.depths if depth not in shallow])
+    for depth, seed, layer in product(plan.short_depths, range(plan.seeds), plan.layers):
+        how = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
+        yield _job(plan, "short", layer, depth, seed, **how)
+    for start in others:
+        yield from _long(plan, *start)
+
+
+def _long(plan: Plan, gain: float, rate: float) -> Iterator[Job]:
+    for layer in plan.layers:
+        yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=plan.long_steps)
 
 
 def _untrained(plan: Plan, depths: Sequence[int]) -> Iterator[Job]:
