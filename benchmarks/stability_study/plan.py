@@ -19,6 +19,8 @@ class Plan:
     layers: tuple[str, ...] = tuple(CONTESTANTS)
     depths: tuple[int, ...] = (50, 200, 400, 1000)
     seeds: int = 3
+    deep_seeds: int = 1
+    """Fewer, for chains deeper than `long_depth`."""
     bf16_seeds: int = 1
     """Fewer, as a processor without bf16 units emulates them."""
     gains: tuple[float, ...] = (1, 4, 16, 64)
@@ -29,14 +31,13 @@ class Plan:
     short_rate: float = 1e-3
     short_depths: tuple[int, ...] = (50, 200)
     long_depth: int = 400
-    long_steps: int = 50
-    long_starts: tuple[tuple[float, float], ...] = ((0.1, 1e-3), (1, 1e-3), (0.1, 1e-4))
-    """Pairs of gain and learning rate."""
+    long_runs: tuple[tuple[float, float, int], ...] = ((0.1, 1e-3, 50), (0.1, 1e-4, 25), (1, 1e-3, 25))
+    """Gain at the start, learning rate and steps."""
 
 
 QUICK = Plan(
     layers=(OURS, "glow-exp-fitted"), depths=(4,), seeds=1, gains=(4,), short_steps=1, short_depths=(4,),
-    long_depth=4, long_steps=2, long_starts=((0.1, 1e-3),),
+    long_depth=4, long_runs=((0.1, 1e-3, 2),),
 )  # fmt: skip
 
 
@@ -46,27 +47,28 @@ def jobs_of(plan: Plan) -> Iterator[Job]:
     A job says all that its result depends on, so that a changed plan keeps what it can.
     """
     shallow = [depth for depth in plan.depths if depth <= plan.long_depth]
-    yield from _untrained(plan, shallow)
-    first, *others = plan.long_starts
+    deep = [depth for depth in plan.depths if depth > plan.long_depth]
+    first, *others = plan.long_runs
+    yield from _untrained(plan, shallow, plan.seeds)
     yield from _long(plan, *first)
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
-    yield from _untrained(plan, [depth for depth in plan.depths if depth not in shallow])
-    for depth, seed, layer in product(plan.short_depths, range(plan.seeds), plan.layers):
+    yield from _untrained(plan, deep, plan.deep_seeds)
+    for run in others:
+        yield from _long(plan, *run)
+    for seed, depth, layer in product(range(plan.seeds), plan.short_depths, plan.layers):
         how = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
         yield _job(plan, "short", layer, depth, seed, **how)
-    for start in others:
-        yield from _long(plan, *start)
 
 
-def _long(plan: Plan, gain: float, rate: float) -> Iterator[Job]:
-    for layer in plan.layers:
-        yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=plan.long_steps)
-
-
-def _untrained(plan: Plan, depths: Sequence[int]) -> Iterator[Job]:
-    for depth, seed, layer in product(depths, range(plan.seeds), plan.layers):
+def _untrained(plan: Plan, depths: Sequence[int], seeds: int) -> Iterator[Job]:
+    for depth, seed, layer in product(depths, range(seeds), plan.layers):
         yield _job(plan, "initialisation", layer, depth, seed, gain=1)
+
+
+def _long(plan: Plan, gain: float, rate: float, steps: int) -> Iterator[Job]:
+    for layer in plan.layers:
+        yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=steps)
 
 
 def _job(plan: Plan, kind: str, layer: str, depth: int, seed: int, **more: float) -> Job:
