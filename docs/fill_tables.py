@@ -61,17 +61,17 @@ def untrained_table(result: dict[str, Any]) -> str:
 
 
 def precision_table(result: dict[str, Any]) -> str:
-    """Gradient errors with activations stored and by inversion, one line a layer and precision."""
-    jobs = [job for job in _jobs(result, "initialisation") if job["seed"] == 0]
-    deep = [job for job in jobs if job["depth"] == max(other["depth"] for other in jobs)]
+    """Errors of one seed at the depth of the long trainings, one line a layer and precision."""
+    (depth,) = {job["depth"] for job in _jobs(result, "long")}
     keys = ("inversion_error", "gradient_error", "stored_gradient_error")
     body = [
         [result["setting"]["labels"][job["layer"]], errors["precision"], *(_error(errors[key]) for key in keys)]
-        for job in deep
+        for job in _jobs(result, "initialisation")
+        if (job["depth"], job["seed"]) == (depth, 0)
         for errors in job["errors"]
     ]
-    title = f"untrained, {deep[0]['depth']:,} layers"
-    return _table([title, "precision", "inversion error", "gradient error", "of plain autograd"], body)
+    title = f"untrained, {depth:,} layers"
+    return _table([title, "precision", "inversion error", "gradient error", "stored activations"], body)
 
 
 def gain_table(result: dict[str, Any]) -> str:
@@ -97,7 +97,7 @@ def training_table(result: dict[str, Any]) -> str:
         ]
         for job in _jobs(result, "long")
     ]
-    head = ["layer", "gain", "rate", "stored", "by inversion", "inversion error", "gradient error"]
+    head = ["layer", "gain", "rate", "loss, stored", "loss, by inversion", "inversion error", "gradient error"]
     return _table(head, body)
 
 
@@ -107,12 +107,8 @@ def trained_table(result: dict[str, Any]) -> str:
     depths = sorted({job["depth"] for job in jobs})
     body = []
     for layer, label in result["setting"]["labels"].items():
-        cells = []
-        for depth in depths:
-            at = [job for job in jobs if (job["layer"], job["depth"]) == (layer, depth)]
-            ended = [sum(job[mode]["diverged_at"] is not None for job in at) for mode in ("store", "invert")]
-            cells.append(f"{_pair(at)}; {ended[0]} and {ended[1]} of {len(at)}" if at else "-")
-        body.append([label, *cells])
+        at = [[job for job in jobs if (job["layer"], job["depth"]) == (layer, depth)] for depth in depths]
+        body.append([label, *map(_pair_and_failures, at)])
     return _table(["after training, float32", *(f"{depth:,} layers" for depth in depths)], body)
 
 
@@ -122,6 +118,12 @@ def _jobs(result: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 def _pair(jobs: list[dict[str, Any]]) -> str:
     return f"{_median(jobs, 0, 'inversion_error')} / {_median(jobs, 0, 'gradient_error')}"
+
+
+def _pair_and_failures(jobs: list[dict[str, Any]]) -> str:
+    """Append how many trainings diverged, with activations stored and by inversion."""
+    ended = [sum(job[mode]["diverged_at"] is not None for job in jobs) for mode in ("store", "invert")]
+    return f"{_pair(jobs)}; diverged {ended[0]}, {ended[1]} of {len(jobs)}"
 
 
 def _median(jobs: list[dict[str, Any]], precision: int, key: str) -> str:

@@ -30,8 +30,9 @@ class Plan:
     short_steps: int = 10
     short_rate: float = 1e-3
     short_depths: tuple[int, ...] = (50, 200)
+    short_seeds: int = 1
     long_depth: int = 400
-    long_runs: tuple[tuple[float, float, int], ...] = ((0.1, 1e-3, 50), (0.1, 1e-4, 25), (1, 1e-3, 25))
+    long_runs: tuple[tuple[float, float, int], ...] = ((0.1, 1e-3, 50), (1, 1e-3, 10), (0.1, 1e-4, 15))
     """Gain at the start, learning rate and steps."""
 
 
@@ -54,11 +55,11 @@ def jobs_of(plan: Plan) -> Iterator[Job]:
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
     yield from _untrained(plan, deep, plan.deep_seeds)
-    for run in others:
-        yield from _long(plan, *run)
-    for seed, depth, layer in product(range(plan.seeds), plan.short_depths, plan.layers):
+    for depth, seed, layer in product(plan.short_depths, range(plan.short_seeds), plan.layers):
         how = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
         yield _job(plan, "short", layer, depth, seed, **how)
+    for run in others:
+        yield from _long(plan, *run)
 
 
 def _untrained(plan: Plan, depths: Sequence[int], seeds: int) -> Iterator[Job]:
