@@ -17,6 +17,7 @@ from typing import Any
 
 from engine_tables import budget_table, engines_table
 from markdown import megabytes, origin, table
+from stability_tables import gain_table, precision_table, trained_table, training_table, untrained_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -61,6 +62,13 @@ PAGES: dict[Path, Regions] = {
     ROOT / "docs" / "engine.md": {
         "budget": ("budget.json", budget_table),
         "engines": ("engine.json", engines_table),
+    },
+    ROOT / "docs" / "stability.md": {
+        "untrained": ("stability.json", untrained_table),
+        "precision": ("stability.json", precision_table),
+        "training": ("stability.json", training_table),
+        "trained": ("stability.json", trained_table),
+        "gain": ("stability.json", gain_table),
     },
 }
 

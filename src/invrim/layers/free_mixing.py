@@ -33,7 +33,8 @@ class FreeMixing(Flow):
         super().__init__()
         rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.double))
         rotation[0] *= torch.linalg.det(rotation).sign()
-        self.weight = nn.Parameter(rotation.to(torch.get_default_dtype()))
+        # Contiguous, which what QR returns is not: fused optimisers pair a parameter with its gradient by memory order.
+        self.weight = nn.Parameter(rotation.to(torch.get_default_dtype()).contiguous())
 
     def forward(self, z: State, _: object = None, /) -> State:
         require_state(z, len(self.weight))
