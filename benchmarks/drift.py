@@ -90,7 +90,7 @@ def unwatched() -> Iterator[None]:
     with (
         mock.patch.object(arithmetic, "sample", return_value=nothing),
         mock.patch.object(handover, "sample", return_value=nothing),
-        mock.patch.object(engine, "_note_drift", lambda *_: None),
+        mock.patch.object(engine, "_note_drift", return_value=None),
     ):
         yield
 
