@@ -97,6 +97,7 @@ class NormalisedUNetwork(nn.Module):
     def forward(self, images: Image) -> Image:
         """Map ``(b, y, x)`` to the same shape."""
         x = to_channels(images[:, None])
+        require_state(x, 2, 2)
         mean = x.mean(dim=(-2, -1), keepdim=True)
         std = x.std(dim=(-2, -1), keepdim=True)
         normalised = (x - mean) / nonzero(std)

@@ -1,4 +1,4 @@
-"""What an i-RIM is compared with, behind the same call ``model(fidelity)``."""
+"""What an i-RIM is compared with and nothing learns, behind the same call ``model(fidelity)``."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ class CompressedSensing(nn.Module):
 
 
 def available_baselines() -> dict[str, nn.Module]:
-    """Name the baselines that run on this machine, worst expected first: without bartorch only one."""
-    found: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
+    """Name the baselines that run on this machine and need no weights; compressed sensing only with bartorch."""
+    found: dict[str, nn.Module] = {"zero-filled": ZeroFilled(), "CG-SENSE": ConjugateGradientSENSE()}
     if find_spec("bartorch") is not None:
         found["compressed sensing"] = CompressedSensing()
     return found

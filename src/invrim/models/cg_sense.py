@@ -17,7 +17,8 @@ class ConjugateGradientSENSE(nn.Module):
     Parameters
     ----------
     iterations
-        At most. The default was chosen on simulated brain slices.
+        At most. The default was chosen for PSNR on simulated brain slices held out from training (8 coils, 4-fold and
+        8-fold random columns, SNR 30); two to three times as many lose a decibel there. SSIM falls from the first on.
 
     References
     ----------
@@ -25,7 +26,7 @@ class ConjugateGradientSENSE(nn.Module):
        MRM 46, 2001.
     """
 
-    def __init__(self, *, iterations: int = 8) -> None:
+    def __init__(self, *, iterations: int = 4) -> None:
         super().__init__()
         if iterations < 1:
             raise OptionError(f"expected iterations >= 1, got {iterations}. Raise it.")

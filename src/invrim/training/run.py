@@ -129,7 +129,9 @@ def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader
     return {name.removeprefix("validation/"): float(score) for name, score in scores.items()}
 
 
-def _export(model: Reconstructor, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
+def _export(
+    model: Reconstructor, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]
+) -> None:
     training, validation = (slices_of(loader) for loader in data)
     provenance = {
         "recipe": recipe.as_json(),
