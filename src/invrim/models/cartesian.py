@@ -21,6 +21,9 @@ def cartesian_slices(fidelity: LeastSquares) -> CartesianMRI:
 def calibration_block(mask: Tensor) -> Tensor:
     """Mark the measured lines around zero frequency that nothing interrupts, equally many on both sides.
 
+    As fastMRI's variational network finds them at even sizes; at odd ones its block lies one line higher, and in a
+    fully sampled mask it finds a single line.
+
     Parameters
     ----------
     mask
@@ -52,7 +55,6 @@ def calibration_block(mask: Tensor) -> Tensor:
         )
     before = lines[:, :centre].flip(1).cumprod(dim=1).sum(dim=1)
     after = lines[:, centre:].cumprod(dim=1).sum(dim=1)
-    # Of a single line, and of a single column that stands for all, zero frequency is all there is.
     half = torch.minimum(before, after)[:, None]
     offset = torch.arange(lines.shape[1], device=mask.device) - centre
     block = ((offset >= -half) & (offset < half)) | (offset == 0)

@@ -24,8 +24,8 @@ class UNet(Reconstructor):
 
     ``sees="magnitude"`` does as fastMRI does: the magnitude, each slice brought to mean 0 and standard deviation 1 and
     cut at 6, goes through the net and back to its intensity; the result is real. fastMRI's public weights fit:
-    ``UNet(channels=256).net.load_state_dict(torch.load(file))``. They were trained on central 320×320 images, for
-    several coils on the root sum of squares; crop before, they are not at home on others.
+    ``UNet(channels=256).net.load_state_dict(torch.load(file))``. They were trained on central 320×320 crops, for
+    several coils on the root sum of squares; here the net sees the whole of ``|A^H d|``.
     ``sees="complex"`` keeps the phase: real and imaginary part go through the normalised net of `invrim.models.VarNet`.
 
     Parameters

@@ -35,8 +35,19 @@ class ReconstructionTask(LightningModule):
         """Return magnitudes ``(b, y, x)``, cropped to the target."""
         return _magnitudes(self.model(_fidelity(batch)), batch)
 
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the last estimate, or the mean over those of all steps."""
+
+        def loss(magnitudes: Tensor) -> Tensor:
+            return reconstruction_loss(self.optimisation.loss, magnitudes, batch["target"], batch["maximum"])
+
+        if not self.optimisation.every_step:
+            return loss(self(batch))
+        estimates = self.model(_fidelity(batch), every_step=True)
+        return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = self._loss(batch)
+        loss = self.loss(batch)
         if not loss.isfinite():
             raise TrainingError(
                 f"expected a finite loss, got {loss.item()} at update {self.global_step}, in {batch['name']}. Lower "
@@ -71,17 +82,6 @@ class ReconstructionTask(LightningModule):
         optimizer = method(self.model.parameters(), lr=self.optimisation.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.optimisation))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _loss(self, batch: Batch) -> Tensor:
-        """Of the last estimate, or the mean over those of all steps."""
-
-        def loss(magnitudes: Tensor) -> Tensor:
-            return reconstruction_loss(self.optimisation.loss, magnitudes, batch["target"], batch["maximum"])
-
-        if not self.optimisation.every_step:
-            return loss(self(batch))
-        estimates = self.model(_fidelity(batch), every_step=True)
-        return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
 
     def _show(self, prediction: Tensor, target: Tensor, maximum: Tensor) -> None:
         panels = torch.cat([target, prediction, 5 * (prediction - target).abs()], dim=-1) / maximum
