@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def methods_with(weights: str) -> dict[str, nn.Module]:
-    """Name -> model, worst expected first; compressed sensing only where bartorch is installed."""
+    """Name -> model, what learns last; compressed sensing only where bartorch is installed."""
     methods = available_baselines()
     if "compressed sensing" not in methods:
         print("no compressed sensing: pip install invrim[bart]", file=sys.stderr)

@@ -15,11 +15,12 @@ from invrim.errors import DriftError, FileError, OptionError, TrainingError
 from invrim.invertible.drift import LOOK_EVERY
 from invrim.metrics import ssim
 from invrim.models import read_header
-from invrim.training import Data, Model, Optimisation, Recipe, train
+from invrim.training import Data, IRIMOptions, Optimisation, Recipe, train
+from invrim.training.build import build_model
 from invrim.training.losses import reconstruction_loss
 from invrim.training.module import ReconstructionTask, learning_rate_factor
 from invrim.training.muon import Muon
-from invrim.training.run import build_model, fastest_precision
+from invrim.training.run import fastest_precision
 from scans import scan_file
 
 
@@ -59,7 +60,7 @@ def recipe(tmp_path):
                 train=tmp_path / "train", validation=tmp_path / "validation", accelerations=(2,),
                 center_fractions=(0.25,), batch_size=2, workers=0, readout_crop=32,
             ),
-            model=Model(steps=2, hidden=(6, 8), strides=(1, 2), channels=8, head="eta", initial_gain=0.1),
+            model=IRIMOptions(steps=2, hidden=(6, 8), strides=(1, 2), channels=8, head="eta", initial_gain=0.1),
             optimisation=Optimisation(
                 updates=updates, learning_rate=3e-3, schedule="constant", loss="ssim+l1", clip=1.0
             ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from invrim.errors import OptionError, ShapeError
 from invrim.invertible import Backprop, Invertible, InvertibleChain
@@ -14,15 +14,17 @@ from invrim.layers.block import ReversibleBlock
 from invrim.layers.data_step import DataStep
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
+from invrim.layers.scaling import nonzero, per_sample
+from invrim.models.base import Reconstructor
+from invrim.models.intensity import reference_image, standard_deviation
 from invrim.operators.conjugate_gradient import conjugate_gradient
-from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, Rescaled
 from invrim.typing import Image, State
 
 Head = Literal["learned", "eta"]
 
 
-class IRIM(nn.Module):
+class IRIM(Reconstructor):
     r"""Learned iterative solver of ``min_x D(d, A x)`` whose training memory does not grow with its depth.
 
     The state holds the estimate eta and a memory s. Each of ``steps`` steps writes the gradient of the data fidelity
@@ -135,18 +137,18 @@ class IRIM(nn.Module):
         -------
         Complex image(s), shaped as ``start``.
         """
-        reference = unfold(_reference(fidelity, start), self.images)
-        std = self._standard_deviation(reference)
-        scale = torch.where(std > 0, std, torch.ones_like(std))
+        reference = unfold(reference_image(fidelity, start), self.images)
+        std = standard_deviation(reference, self.normalisation_crop)
+        scale = nonzero(std)
         scaled = Rescaled(fidelity, scale)
         if start is None:
-            estimate = self._first_estimate(scaled, reference / _like(scale, reference))
+            estimate = self._first_estimate(scaled, reference / per_sample(scale, reference))
         else:
-            estimate = unfold(start, self.images) / _like(scale, reference)
+            estimate = unfold(start, self.images) / per_sample(scale, reference)
         z = self.initial_state(estimate, metadata)
         z = self.chain(z, scaled)
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
-        return fold(self.read(z) * _like(std, estimate), self.images)
+        return fold(self.read(z) * per_sample(std, estimate), self.images)
 
     @torch.no_grad()
     def scale_blocks(self, gain: float) -> None:
@@ -165,7 +167,7 @@ class IRIM(nn.Module):
                     f"expected metadata {(eta.shape[0], self.metadata)} (b, metadata), got {tuple(metadata.shape)}. "
                     f"Build the model with metadata={metadata.shape[-1]}, or leave it out."
                 )
-            memory[:, memory.shape[1] - self.metadata :] = _like(metadata, memory)
+            memory[:, memory.shape[1] - self.metadata :] = per_sample(metadata, memory)
         return torch.cat([eta, memory], dim=1)
 
     def read(self, z: State) -> Image:
@@ -179,28 +181,6 @@ class IRIM(nn.Module):
             return back_projection
         solution = conjugate_gradient(fidelity, fold(back_projection, self.images), self.cg_iterations)
         return unfold(solution, self.images)
-
-    def _standard_deviation(self, estimate: Image) -> Tensor:
-        """Over real and imaginary parts of the centre, one number per batch entry."""
-        centre = crop_centre(estimate, (self.normalisation_crop,) * 2)
-        return torch.view_as_real(centre).flatten(1).std(dim=1)
-
-
-def _reference(fidelity: DataFidelity, start: Image | None) -> Image:
-    """Image with the data's intensity: where it can be, not the start, which may be anything, zeros too."""
-    back_project = getattr(fidelity, "start", None)
-    if back_project is not None:
-        return back_project()
-    if start is None:
-        raise OptionError(
-            f"expected a start image, since {type(fidelity).__name__} has no start(). Pass start=, e.g. A^H d."
-        )
-    return start
-
-
-def _like(per_sample: Tensor, x: Tensor) -> Tensor:
-    """Append axes of size 1 until ``per_sample`` broadcasts to ``x``."""
-    return per_sample.reshape(*per_sample.shape, *(1,) * (x.ndim - per_sample.ndim))
 
 
 def _check_options(

@@ -17,6 +17,9 @@ _MAY_CHANGE = {
 }  # fmt: skip
 """How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
 
+_LATER: dict[str, dict[str, Any]] = {"model": {"kind": "irim"}, "optimisation": {"every_step": False}}
+"""Fields that runs of earlier versions have not written down, and what they did."""
+
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
     """Return the last checkpoint of this recipe's run, or None where there is none to go on from.
@@ -51,8 +54,9 @@ def write_recipe(recipe: Recipe) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        recipe = dict(json.loads(path.read_text(encoding="utf-8")))
+        return {**recipe, **{group: {**fields, **recipe[group]} for group, fields in _LATER.items()}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(
             f"expected the recipe of the checkpoints in {path.parent}, got no readable {path.name}. "
             f"Choose another out, or delete it."

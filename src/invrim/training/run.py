@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from invrim.invertible import DriftWatch
-from invrim.models import IRIM, save_model
+from invrim.models import Reconstructor, save_model
+from invrim.training.build import build_model
 from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Recipe
@@ -26,7 +26,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def train(recipe: Recipe) -> Path:
-    """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
+    """Train a model and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
     checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes, devices and limits of
@@ -105,19 +105,6 @@ def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
     return "bf16-mixed" if any(has for name, has in capabilities.items() if "bf16" in name) else "32-true"
 
 
-def build_model(recipe: Recipe) -> IRIM:
-    """Build the recipe's model with fresh weights, watched for drift."""
-    options = recipe.model
-    model = IRIM(
-        steps=options.steps, hidden=options.hidden, strides=options.strides, channels=options.channels,
-        multiplicity=options.multiplicity, head=options.head, share_weights=options.share_weights,
-        cg_iterations=options.cg_iterations, backprop=options.backprop, memory_budget=options.memory_budget,
-    )  # fmt: skip
-    model.scale_blocks(options.initial_gain)
-    model.chain.watch = DriftWatch(warn_above=recipe.drift_warn, raise_above=recipe.drift_raise)
-    return model
-
-
 def _updates_of(checkpoint: Path | None) -> int:
     if checkpoint is None:
         return 0
@@ -142,7 +129,9 @@ def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader
     return {name.removeprefix("validation/"): float(score) for name, score in scores.items()}
 
 
-def _export(model: IRIM, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
+def _export(
+    model: Reconstructor, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]
+) -> None:
     training, validation = (slices_of(loader) for loader in data)
     provenance = {
         "recipe": recipe.as_json(),
