@@ -110,8 +110,7 @@ def test_the_loss_is_the_mean_over_all_steps_if_asked(recipe):
     }
     model = build_model(recipe)
     last, mean = (
-        ReconstructionTask(model, replace(recipe.optimisation, every_step=every)).loss(batch)
-        for every in (False, True)
+        ReconstructionTask(model, replace(recipe.optimisation, every_step=every)).loss(batch) for every in (False, True)
     )
     fidelity = LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
     losses = [
