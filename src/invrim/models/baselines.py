@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from invrim.errors import MissingExtraError, OptionError
 from invrim.models.cartesian import cartesian_slices
-from invrim.models.cg_sense import ConjugateGradientSENSE
 from invrim.operators import CoilMaps, LeastSquares
 from invrim.typing import Image
 
@@ -110,8 +109,11 @@ class CompressedSensing(nn.Module):
 
 
 def available_baselines() -> dict[str, nn.Module]:
-    """Name the baselines that run on this machine and need no weights; compressed sensing only with bartorch."""
-    found: dict[str, nn.Module] = {"zero-filled": ZeroFilled(), "CG-SENSE": ConjugateGradientSENSE()}
+    """Name the baselines that run on this machine for one coil and many, worst expected first.
+
+    Without bartorch only one. CG-SENSE is not among them: for one coil it is the zero-filled image again.
+    """
+    found: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
     if find_spec("bartorch") is not None:
         found["compressed sensing"] = CompressedSensing()
     return found
