@@ -55,6 +55,8 @@ class IRIM(nn.Module):
         then unfold most of what they can before the network looks. 0 starts from the back-projected data.
     backprop, memory_budget
         See `invrim.InvertibleChain`.
+    tile
+        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides. The learned head is evaluated whole.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
 
@@ -80,6 +82,7 @@ class IRIM(nn.Module):
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
         memory_budget: str | int | None = None,
+        tile: int | Sequence[int] | None = None,
         normalisation_crop: int = 320,
     ) -> None:
         super().__init__()
@@ -97,6 +100,7 @@ class IRIM(nn.Module):
             "cg_iterations": cg_iterations,
             "backprop": backprop,
             "memory_budget": memory_budget,
+            "tile": list(tile) if isinstance(tile, Sequence) else tile,
             "normalisation_crop": normalisation_crop,
         }
         _check_options(**self.options)
@@ -108,7 +112,8 @@ class IRIM(nn.Module):
         self.normalisation_crop = normalisation_crop
 
         def blocks() -> list[Invertible]:
-            return [ReversibleBlock(channels, h, d, ndim=ndim) for h, d in zip(hidden, strides, strict=True)]
+            pairs = zip(hidden, strides, strict=True)
+            return [ReversibleBlock(channels, h, d, ndim=ndim, tile=tile) for h, d in pairs]
 
         shared = blocks() if share_weights else None
         chain: list[Invertible] = []

@@ -109,6 +109,7 @@ def build_model(recipe: Recipe) -> IRIM:
         steps=options.steps, hidden=options.hidden, strides=options.strides, channels=options.channels,
         multiplicity=options.multiplicity, head=options.head, share_weights=options.share_weights,
         cg_iterations=options.cg_iterations, backprop=options.backprop, memory_budget=options.memory_budget,
+        tile=options.tile,
     )  # fmt: skip
     model.scale_blocks(options.initial_gain)
     return model
