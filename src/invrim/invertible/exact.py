@@ -13,7 +13,7 @@ from invrim.errors import OptionError
 from invrim.invertible.base import Invertible, PulledBack, differentiate
 from invrim.invertible.randomness import rewind
 
-_SUMMED_AT_ONCE = 2**20
+_SUMMED_AT_ONCE = 2**17
 """Numbers, in `fingerprint`."""
 
 

@@ -38,7 +38,7 @@ class TileGradients:
 
     def add(self, h: Tensor, g: Tensor, tile: Tile) -> None:
         """Backpropagate through one evaluation: ``h`` on the tile and its halo, ``g`` on the tile."""
-        grad_out = at(self.grad_out, tile.inner)
+        grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice
         gradients = vector_jacobian(g, [h, *trainable(self.net)], mix(self.u_write, grad_out))
         self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
         add_gradients(self._gradients, gradients)

@@ -57,6 +57,8 @@ class IRIM(Reconstructor):
         then unfold most of what they can before the network looks. 0 starts from the back-projected data.
     backprop, memory_budget
         See `invrim.InvertibleChain`.
+    tile
+        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides. The learned head is evaluated whole.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
 
@@ -82,6 +84,7 @@ class IRIM(Reconstructor):
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
         memory_budget: str | int | None = None,
+        tile: int | Sequence[int] | None = None,
         normalisation_crop: int = 320,
     ) -> None:
         super().__init__()
@@ -99,6 +102,7 @@ class IRIM(Reconstructor):
             "cg_iterations": cg_iterations,
             "backprop": backprop,
             "memory_budget": memory_budget,
+            "tile": list(tile) if isinstance(tile, Sequence) else tile,
             "normalisation_crop": normalisation_crop,
         }
         _check_options(**self.options)
@@ -110,7 +114,8 @@ class IRIM(Reconstructor):
         self.normalisation_crop = normalisation_crop
 
         def blocks() -> list[Invertible]:
-            return [ReversibleBlock(channels, h, d, ndim=ndim) for h, d in zip(hidden, strides, strict=True)]
+            pairs = zip(hidden, strides, strict=True)
+            return [ReversibleBlock(channels, h, d, ndim=ndim, tile=tile) for h, d in pairs]
 
         shared = blocks() if share_weights else None
         chain: list[Invertible] = []

@@ -34,6 +34,8 @@ class IRIMOptions:
     """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
     memory_budget: str | None = None
     """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
+    tile: int | tuple[int, ...] | None = None
+    """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
