@@ -20,7 +20,7 @@ from invrim.layers.patches import (
     PatchConvTranspose3d,
     lay_out_patches,
 )
-from invrim.layers.tiles import Tile
+from invrim.layers.tiles import Tile, at
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -87,15 +87,14 @@ class ResidualNet(nn.Module):
         h = F.relu_(self.middle(h) if tile is None else self._middle_inside(h, tile))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
-        inside = tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes))
-        return y[(..., *inside)]
+        return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
 
     def scale_output(self, gain: float) -> None:
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
         self.up.parametrizations.weight.original0.mul_(gain)
 
     def _middle_inside(self, h: Tensor, tile: Tile) -> Tensor:
-        """The middle convolution where all its neighbours are known: zeros lie around the space, not around the tile."""
+        """The middle convolution, with zeros around the space but not around the tile, whose neighbours are known."""
         zeros = [(1 - before, 1 - after) for before, after in tile.margins]
         both = [min(ends) for ends in zeros]  # what the convolution itself can add
         h = _pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, both, strict=True)])

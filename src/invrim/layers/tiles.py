@@ -48,7 +48,7 @@ def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[
 
 def at(x: Tensor, region: tuple[slice, ...]) -> Tensor:
     """View a region of ``(b, c, ...)``."""
-    return x[(..., *region)]
+    return x[(slice(None), slice(None), *region)]
 
 
 def spread_into_(total: Tensor | None, part: Tensor, tile: Tile, space: Sequence[int]) -> Tensor:
