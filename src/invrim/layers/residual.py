@@ -94,7 +94,7 @@ class ResidualNet(nn.Module):
         self.up.parametrizations.weight.original0.mul_(gain)
 
     def _middle_inside(self, h: Tensor, tile: Tile) -> Tensor:
-        """The middle convolution where its neighbours are known: zeros lie around the space, not around the tile."""
+        """The middle convolution, with zeros around the space but not around the tile, whose neighbours are known."""
         zeros = [(1 - before, 1 - after) for before, after in tile.margins]
         both = [min(ends) for ends in zeros]  # what the convolution itself can add
         h = _pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, both, strict=True)])

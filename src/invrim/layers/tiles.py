@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -48,8 +48,7 @@ def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[
 
 def at(x: Tensor, region: tuple[slice, ...]) -> Tensor:
     """View a region of ``(b, c, ...)``."""
-    index: list[Any] = [..., *region]
-    return x[tuple(index)]
+    return x[(slice(None), slice(None), *region)]
 
 
 def spread_into_(total: Tensor | None, part: Tensor, tile: Tile, space: Sequence[int]) -> Tensor:
