@@ -37,6 +37,8 @@ check: $(VENV)/.dev
 bench: $(VENV)/.run
 	$(BIN)/python benchmarks/depth.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python benchmarks/drift.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/stability_figure.py

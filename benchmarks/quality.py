@@ -19,6 +19,7 @@ from invrim.data.formats.fastmri import read_target
 from invrim.evaluation import Evaluation, evaluate_volume
 from invrim.metrics import nmse, psnr, ssim
 from invrim.models.baselines import available_baselines
+from invrim.models.cg_sense import ConjugateGradientSENSE
 from invrim.reconstruction import Job, reconstruct_slices
 
 QUESTION = "How good are reconstructions of subjects never seen, and of a real scan, against the baselines?"
@@ -51,11 +52,11 @@ def main() -> None:
 
 
 def methods_with(weights: str) -> dict[str, nn.Module]:
-    """Name -> model, worst expected first; compressed sensing only where bartorch is installed."""
+    """Name -> model, what learns last; compressed sensing only where bartorch is installed."""
     methods = available_baselines()
     if "compressed sensing" not in methods:
         print("no compressed sensing: pip install invrim[bart]", file=sys.stderr)
-    return {**methods, "i-RIM": load_model(weights)}
+    return {**methods, "CG-SENSE": ConjugateGradientSENSE(), "i-RIM": load_model(weights)}
 
 
 def score_folder(model: nn.Module, folder: Path, acceleration: float) -> Scores:

@@ -1,6 +1,6 @@
 """The README keeps its word: its code runs, its numbers are the measured ones, its links lead somewhere."""
 
-import importlib.util
+import importlib
 import json
 import re
 from pathlib import Path
@@ -19,11 +19,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
-def tables():
-    spec = importlib.util.spec_from_file_location("fill_tables", ROOT / "docs" / "fill_tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tables(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("fill_tables")
 
 
 @pytest.fixture

@@ -25,10 +25,10 @@ def batch(seed: int) -> Tensor:
 
 
 def train(rank: int, folder: Path, mode: str) -> None:
-    """Go through all cases, two iterations each, and write the gradients of the last."""
+    """Go through all cases, two iterations each, and write the gradients of the last and the drift of both."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=2)
-    gradients = {}
+    gradients, drifts = {}, {}
     for case in CASES:
         weights, graph, wanted = case
         model = DistributedDataParallel(chain_of(weights, mode), static_graph=graph == "static")
@@ -37,5 +37,6 @@ def train(rank: int, folder: Path, mode: str) -> None:
             z = batch(seed).chunk(2)[rank].requires_grad_(wanted == "input too")
             model(z).sin().sum().backward()
         gradients[case] = [p.grad for p in model.parameters()]
-    torch.save(gradients, folder / f"{rank}.pt")
+        drifts[case] = float(model.module.watch.take())
+    torch.save((gradients, drifts), folder / f"{rank}.pt")
     dist.destroy_process_group()

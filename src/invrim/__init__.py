@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from invrim.invertible import Invertible, InvertibleChain
     from invrim.layers import ReversibleBlock
-    from invrim.models import IRIM, load_model
+    from invrim.models import IRIM, RIM, load_model
     from invrim.operators import CartesianMRI, LeastSquares
 
 __version__ = "0.1.0"
@@ -21,10 +21,20 @@ _HOME = {
     "CartesianMRI": "invrim.operators",
     "LeastSquares": "invrim.operators",
     "IRIM": "invrim.models",
+    "RIM": "invrim.models",
     "load_model": "invrim.models",
 }
 
-__all__ = ["IRIM", "CartesianMRI", "Invertible", "InvertibleChain", "LeastSquares", "ReversibleBlock", "load_model"]
+__all__ = [
+    "IRIM",
+    "RIM",
+    "CartesianMRI",
+    "Invertible",
+    "InvertibleChain",
+    "LeastSquares",
+    "ReversibleBlock",
+    "load_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -44,6 +44,10 @@ class MemoryBudgetError(InvrimError, MemoryError):
     """A memory budget below what a training step needs at the least."""
 
 
+class DriftError(InvrimError, ArithmeticError):
+    """Reconstructed states too far from the true ones for gradients to be trusted."""
+
+
 class InexactError(InvrimError, ArithmeticError):
     """A state that should have come back bit for bit, and did not."""
 

@@ -12,6 +12,7 @@ from invrim import IRIM
 from invrim.cli.main import COMMANDS, main
 from invrim.cli.train import read_recipe
 from invrim.models import load_model, save_model
+from invrim.training import UNetOptions
 from scans import scan_file
 
 RECIPE = """
@@ -114,6 +115,20 @@ def test_unknown_command(capsys):
 def test_recipe_from_file_and_flags(recipe):
     found = read_recipe(["--config", recipe(), "--optimisation.updates", "7"])
     assert (found.optimisation.updates, found.model.hidden, found.seed) == (7, (4,), 0)
+
+
+def test_the_kind_of_model_decides_what_fields_there_are(recipe, capsys):
+    options = "{steps: 2, hidden: [4], strides: [2], channels: 8, head: eta}"
+    file = recipe(RECIPE.replace(options, "{kind: unet, channels: 4}"))
+    found = read_recipe(["--config", file, "--model.pools", "2"])
+    assert found.model == UNetOptions(channels=4, pools=2)
+    message = failure(capsys, "train", "--config", file, "--model.pool", "2")
+    assert "got 'model.pool'. Did you mean 'model.pools'?" in message
+    message = failure(capsys, "train", "--config", recipe(), "--model.kind", "net")
+    assert "expected model.kind of irim, rim, unet, varnet, got 'net'. Choose one of them." in message
+    with pytest.raises(SystemExit):
+        main(["train", "--model.kind", "varnet", "--help"])
+    assert "--model.cascades" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from invrim import InvertibleChain, ReversibleBlock
 from invrim.errors import MemoryBudgetError, OptionError
 from invrim.invertible import chain as chain_module
 from invrim.invertible.budget import bytes_of, inverted_steps, peak
+from invrim.invertible.drift import SAMPLE_BYTES
 from invrim.invertible.footprint import LiveBytes, footprints
 from plain_autograd import blocks_with, couplings, grads, state
 
@@ -55,7 +56,7 @@ def test_a_sweep_of_budgets_keeps_each_and_uses_it():
         del out
     assert stored_bytes == sorted(stored_bytes)
     assert len(set(stored_bytes)) > 5
-    assert stored_bytes[0] < 2 * z.nbytes
+    assert stored_bytes[0] < stored_bytes[-1] / 4  # the last block costs nothing: gone before the walk back begins
 
 
 def test_the_check_rejects_a_chain_that_stores_more_than_its_budget(monkeypatch):
@@ -91,7 +92,8 @@ def test_gradients_do_not_depend_on_the_budget(make, inverted, monkeypatch):
 def test_returned_states_are_counted():
     z, steps = large_state(), blocks()
     found = footprints(steps, z, None)
-    assert peak(found, DEPTH, [1, 3]) - peak(found, DEPTH, []) == 2 * z.nbytes
+    more = 2 * (z.nbytes + SAMPLE_BYTES)
+    assert peak(found, DEPTH, [1, 3]) - peak(found, DEPTH, []) == pytest.approx(more, rel=0.01)
 
 
 def test_an_impossible_budget_names_one_that_works():

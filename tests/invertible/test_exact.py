@@ -121,7 +121,7 @@ def test_negative_zeros_do_not_count_as_other_bits():
 def test_a_state_beyond_the_exact_range_is_noticed():
     chain = InvertibleChain(blocks(4), backprop="exact")
     z = (1e4 * state()).requires_grad_()
-    with pytest.raises(InexactError, match=r"below 256 \(the input reaches .*\): scale it down, or make it float64"):
+    with pytest.raises(InexactError, match=r"below 256 \(here it reaches .*\): scale it down, or make it float64"):
         chain(z).sum().backward()
     chain.double()(z.double()).sum().backward()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from invrim.layers.patches import convolve_patches, spread_patches
+from invrim.layers.patches import convolve_patches, lay_out_patches, spread_patches
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -23,7 +23,7 @@ def test_values_and_gradients_equal_those_of_torch(stride):
     pairs = [
         (convolve_patches(x, down, bias, stride), CONVOLVE[len(stride)](x, down, bias, stride), (x, down, bias)),
         (convolve_patches(x, down, None, stride), CONVOLVE[len(stride)](x, down, stride=stride), (x, down)),
-        (spread_patches(h, up, stride), TRANSPOSE[len(stride)](h, up, stride=stride), (h, up)),
+        (lay_out_patches(spread_patches(h, up, stride), stride), TRANSPOSE[len(stride)](h, up, stride=stride), (h, up)),
     ]
     for ours, theirs, inputs in pairs:
         torch.testing.assert_close(ours, theirs)

@@ -11,7 +11,8 @@ from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.masks import random_columns
 from invrim.errors import MissingExtraError, OptionError
 from invrim.models.baselines import CompressedSensing, ZeroFilled
-from invrim.operators import FourierTransform
+from invrim.models.cg_sense import ConjugateGradientSENSE
+from invrim.operators import FourierTransform, conjugate_gradient
 
 SIZE = (61, 72)
 """Odd and even, not square: where the centre of a transform is wrong, it shows."""
@@ -54,6 +55,22 @@ def _bart() -> None:
 def test_zero_filled_is_the_back_projection():
     fidelity = measure(phantom())
     assert torch.equal(ZeroFilled()(fidelity), fidelity.operator.adjoint(fidelity.data))
+
+
+def test_cg_sense_unfolds_coils_and_leaves_one_coil_zero_filled():
+    truth = phantom()
+    coils, single = measure(truth, coils=5, acceleration=2), measure(truth)
+    assert_clearly_better(ConjugateGradientSENSE(iterations=20)(coils), coils, truth)
+    torch.testing.assert_close(ConjugateGradientSENSE()(single), single.start())
+
+
+def test_cg_sense_stops_where_it_is_told():
+    fidelity = measure(phantom(), coils=5)
+    assert torch.equal(
+        ConjugateGradientSENSE(iterations=3)(fidelity), conjugate_gradient(fidelity, fidelity.start(), 3)
+    )
+    with pytest.raises(OptionError, match="expected iterations >= 1, got 0"):
+        ConjugateGradientSENSE(iterations=0)
 
 
 @pytest.mark.usefixtures("_bart")

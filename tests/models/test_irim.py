@@ -148,5 +148,12 @@ def test_cg_iterations_below_zero():
         model(cg_iterations=-1)
 
 
+def test_tiles_do_not_change_the_reconstruction():
+    torch.testing.assert_close(model(tile=4)(measurement()), model()(measurement()), rtol=1e-4, atol=1e-5)
+    assert [block.tile for block in model(tile=(4, 6)).chain.steps if hasattr(block, "tile")] == 6 * [(4, 6)]
+    with pytest.raises(OptionError, match=r"a tile of positive multiples of the stride \(2, 2\), got \(5, 5\)"):
+        model(tile=5)
+
+
 def test_a_memory_budget_reaches_the_chain():
     assert model(memory_budget="1GB").chain.memory_budget == 10**9

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 import invrim.models.weights as module
-from invrim import IRIM, load_model
+from invrim import IRIM, RIM, load_model
 from invrim.errors import FileError, WeightsError
-from invrim.models import read_header, save_model
+from invrim.models import UNet, VarNet, read_header, save_model
 
 
 def machine() -> IRIM:
@@ -26,6 +26,18 @@ def test_round_trip(tmp_path):
     )
     assert read_header(path)["recipe"] == {"seed": 7}
     assert not loaded.training
+
+
+@pytest.mark.parametrize(
+    "original",
+    [RIM(steps=2, hidden=3, recurrent=False), UNet(channels=3, pools=2, sees="complex"), VarNet(cascades=1, pools=2)],
+    ids=lambda model: type(model).__name__,
+)
+def test_every_kind_of_model_comes_back(tmp_path, original):
+    loaded = load_model(save_model(original, tmp_path / "w.safetensors"))
+    assert type(loaded) is type(original)
+    assert loaded.options == original.options
+    assert all(torch.equal(a, loaded.state_dict()[name]) for name, a in original.state_dict().items())
 
 
 def test_missing_and_damaged(tmp_path):
@@ -48,7 +60,7 @@ def test_another_format_version(tmp_path):
 
 
 def test_tensors_that_do_not_fit_the_options(tmp_path):
-    header = {"invrim_format": 1, "options": machine().options}
+    header = {"invrim_format": 1, "model": "IRIM", "options": machine().options}
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.zeros(1)}, path, metadata={"invrim": json.dumps(header)})
     with pytest.raises(WeightsError, match=r"expected w\.safetensors to hold"):
@@ -71,10 +83,12 @@ def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"invrim_format": 1}, "expected the options of an IRIM .*KeyError: 'options'"),
-        ({"invrim_format": 1, "options": [1]}, "expected the options of an IRIM .*TypeError"),
-        ({"invrim_format": 1, "options": {**machine().options, "colour": 3}}, "'colour'"),
-        ({"invrim_format": 1, "options": {**machine().options, "steps": 0}}, "at least one step"),
+        ({"invrim_format": 1}, "expected a model of IRIM, RIM, UNet, VarNet .*got None"),
+        ({"invrim_format": 1, "model": ["IRIM"]}, r"got \['IRIM'\]"),
+        ({"invrim_format": 1, "model": "IRIM"}, "expected the options of IRIM .*KeyError: 'options'"),
+        ({"invrim_format": 1, "model": "IRIM", "options": [1]}, "expected the options of IRIM .*TypeError"),
+        ({"invrim_format": 1, "model": "IRIM", "options": {**machine().options, "colour": 3}}, "'colour'"),
+        ({"invrim_format": 1, "model": "IRIM", "options": {**machine().options, "steps": 0}}, "at least one step"),
         ([1, 2], "got no format"),
     ],
 )

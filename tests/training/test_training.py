@@ -11,14 +11,16 @@ from lightning.pytorch import Trainer
 
 from invrim import load_model
 from invrim.data.dataset import SliceDataset
-from invrim.errors import FileError, OptionError, TrainingError
+from invrim.errors import DriftError, FileError, OptionError, TrainingError
+from invrim.invertible.drift import LOOK_EVERY
 from invrim.metrics import ssim
 from invrim.models import read_header
-from invrim.training import Data, Model, Optimisation, Recipe, train
+from invrim.training import Data, IRIMOptions, Optimisation, Recipe, train
+from invrim.training.build import build_model
 from invrim.training.losses import reconstruction_loss
 from invrim.training.module import ReconstructionTask, learning_rate_factor
 from invrim.training.muon import Muon
-from invrim.training.run import build_model, fastest_precision
+from invrim.training.run import fastest_precision
 from scans import scan_file
 
 
@@ -58,7 +60,7 @@ def recipe(tmp_path):
                 train=tmp_path / "train", validation=tmp_path / "validation", accelerations=(2,),
                 center_fractions=(0.25,), batch_size=2, workers=0, readout_crop=32,
             ),
-            model=Model(steps=2, hidden=(6, 8), strides=(1, 2), channels=8, head="eta", initial_gain=0.1),
+            model=IRIMOptions(steps=2, hidden=(6, 8), strides=(1, 2), channels=8, head="eta", initial_gain=0.1),
             optimisation=Optimisation(
                 updates=updates, learning_rate=3e-3, schedule="constant", loss="ssim+l1", clip=1.0
             ),
@@ -79,9 +81,13 @@ LIGHTNING = [
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 
 
-def validation(folder) -> list[float]:
+def logged(folder, name: str) -> list[float]:
     with (folder / "logs" / "run-0" / "metrics.csv").open() as file:
-        return [float(row["validation/ssim"]) for row in csv.DictReader(file) if row.get("validation/ssim")]
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def validation(folder) -> list[float]:
+    return logged(folder, "validation/ssim")
 
 
 def test_a_run_learns_and_its_weights_stand_alone(recipe):
@@ -202,6 +208,44 @@ def test_a_loss_that_is_not_finite_ends_the_run(recipe):
         file["reconstruction_esc"][:] = 3e38  # finite, but its square is not
     with pytest.raises(TrainingError, match=r"expected a finite loss, got (nan|inf) at update \d+, in \['a.h5'"):
         train(broken)
+
+
+def with_backprop(recipe: Recipe, backprop: str) -> Recipe:
+    return replace(recipe, model=replace(recipe.model, backprop=backprop))
+
+
+@pytest.mark.parametrize("backprop", ["store", "invert", "exact"])
+def test_drift_is_logged_beside_the_loss(recipe, backprop):
+    folder = train(with_backprop(recipe(20), backprop)).parent
+    drift = logged(folder, "train/drift")
+    if backprop == "store":
+        assert drift == []
+        return
+    assert len(drift) == len(logged(folder, "train/loss")) == 2
+    assert all(0 < value < 1e-5 for value in drift) if backprop == "invert" else drift == [0, 0]
+
+
+def test_drift_above_its_limit_warns_once(recipe):
+    with pytest.warns(RuntimeWarning, match=r"below 1e-12, got \d\S*e-0\d: .*backprop='exact'") as warned:
+        train(recipe(2 * LOOK_EVERY + 1, drift_warn=1e-12))
+    assert len([w for w in warned if "come back by inversion" in str(w.message)]) == 1
+
+
+def test_drift_ends_the_run_if_asked(recipe):
+    with pytest.raises(DriftError, match="below 1e-12, got"):
+        train(recipe(2, drift_warn=None, drift_raise=1e-12))
+
+
+def test_limits_of_drift_may_change_when_a_run_goes_on(recipe):
+    train(recipe(1))
+    with pytest.raises(DriftError):
+        train(recipe(2, drift_warn=None, drift_raise=1e-12))
+
+
+@pytest.mark.parametrize("limit", ["drift_warn", "drift_raise"])
+def test_limits_of_drift_are_above_zero(recipe, limit):
+    with pytest.raises(OptionError, match=rf"expected {limit} above 0, got 0\.0\. Raise it\."):
+        recipe(1, **{limit: 0.0})
 
 
 def test_contradicting_recipe(recipe):

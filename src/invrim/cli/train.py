@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from invrim.errors import OptionError
 
@@ -38,22 +42,51 @@ def read_recipe(argv: Sequence[str]) -> Recipe:
     """Build the recipe from ``--config FILE`` and flags, which win over the file."""
     from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-    from invrim.training import Recipe
+    from invrim.training import KINDS, Recipe
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog="invrim train",
-        description="Train an i-RIM. A run is one recipe file.",
+        description="Train a model: an i-RIM, or with --model.kind a baseline. A run is one recipe file.",
         exit_on_error=False,
         allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", help="recipe file (YAML)")
-    parser.add_class_arguments(Recipe, as_group=False)
+    parser.add_class_arguments(Recipe, as_group=False, skip={"model"})
+    parser.add_class_arguments(KINDS[_kind_of(argv, list(KINDS))], "model")
     try:
         options: Namespace = parser.instantiate(parser.parse_args(list(argv)))
     except ArgumentError as error:
         raise OptionError(_explain(parser, str(error))) from None
     return Recipe(**{name: value for name, value in vars(options).items() if name != "config"})
+
+
+def _kind_of(argv: Sequence[str], kinds: Sequence[str]) -> str:
+    """Look ahead for the kind of model, on which it depends what other fields there are; without one, an i-RIM.
+
+    What cannot be read here is left for the parser to complain about.
+    """
+    looking = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    looking.add_argument("--config", action="append", default=[])
+    looking.add_argument("--model.kind", dest="kind")
+    try:
+        known, _ = looking.parse_known_args(list(argv))
+    except argparse.ArgumentError:
+        return kinds[0]
+    named = [*(_kind_in(Path(config)) for config in known.config), known.kind]
+    kind = next((kind for kind in reversed(named) if kind is not None), kinds[0])
+    if kind not in kinds:
+        raise OptionError(f"expected model.kind of {', '.join(kinds)}, got {kind!r}. Choose one of them.")
+    return str(kind)
+
+
+def _kind_in(config: Path) -> object:
+    try:
+        recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    model = recipe.get("model") if isinstance(recipe, dict) else None
+    return model.get("kind") if isinstance(model, dict) else None
 
 
 def _explain(parser: ArgumentParser, message: str) -> str:

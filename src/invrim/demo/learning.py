@@ -14,7 +14,7 @@ from invrim.metrics import ssim
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import CartesianMRI, LeastSquares, crop_centre
 from invrim.report import TrainingCurve, ValidationCurve
-from invrim.training import Data, Model, Optimisation, Recipe, train
+from invrim.training import Data, IRIMOptions, Optimisation, Recipe, train
 
 _TRAINING = SliceChoice(every=3)
 _VALIDATION = SliceChoice(every=25)
@@ -32,7 +32,7 @@ def learn(volume: Path, out: Path, minutes: float, seed: int) -> TrainingCurve |
             train=out / "train", validation=out / "validation", accelerations=(4,), center_fractions=(0.08,),
             readout_crop=64, batch_size=2, workers=0,
         ),
-        model=Model(
+        model=IRIMOptions(
             steps=4, hidden=(16, 32, 48, 32), strides=(1, 2, 4, 2), channels=16, head="eta", initial_gain=0.1,
         ),
         optimisation=Optimisation(

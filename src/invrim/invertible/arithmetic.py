@@ -7,6 +7,7 @@ from torch import Tensor
 
 from invrim.errors import InexactError, OptionError
 from invrim.invertible.base import Invertible, PulledBack, evaluate
+from invrim.invertible.drift import relative_error, sample
 from invrim.invertible.exact import ExactlyInvertible, Grid, fingerprint
 
 
@@ -32,12 +33,13 @@ class Floating:
         """Undo the step and differentiate it; both tensors may be overwritten."""
         return step.pull_back(z_out, grad_out, context)
 
-    def fingerprint(self, _: Tensor) -> Tensor | None:
-        """Note down the first state, to know it again at the end of the walk back; None: it will not be the same."""
-        return None
+    def note(self, z: Tensor) -> Tensor:
+        """Note down something of a state, by which it is known again when a walk back arrives there."""
+        return sample(z)
 
-    def recognise(self, z: Tensor, noted: Tensor | None) -> None:
-        """Raise if the walk ends at another state than it began."""
+    def drift(self, z: Tensor, noted: Tensor, scale: Tensor) -> Tensor | None:
+        """Relative error of a state that a walk arrived at; of a state of zeros, to `scale`. None if unknown."""
+        return relative_error(sample(z), noted, scale)
 
 
 class FixedPoint(Floating):
@@ -62,15 +64,18 @@ class FixedPoint(Floating):
     def pull_back(self, step: Invertible, z_out: Tensor, grad_out: Tensor, context: object) -> PulledBack:
         return _exact(step).pull_back_exact(z_out, grad_out, self.grid, context)
 
-    def fingerprint(self, z: Tensor) -> Tensor | None:
+    def note(self, z: Tensor) -> Tensor:
         return fingerprint(z)
 
-    def recognise(self, z: Tensor, noted: Tensor | None) -> None:
-        if noted is None or bool(noted == fingerprint(z)):
-            return
+    def drift(self, z: Tensor, noted: Tensor, _: Tensor) -> Tensor | None:
+        """Return 0, or raise; None where the walk was one in floating point, with a graph."""
+        if torch.is_grad_enabled():
+            return None
+        if bool(noted == fingerprint(z)):
+            return z.new_zeros(())
         raise InexactError(
-            f"expected every bit of the chain's input back, got others. Either a state left the exact range, below "
-            f"{self.grid.limit:g} (the input reaches {float(z.abs().max()):.3g}): scale it down, or make it float64; "
+            f"expected every bit of the state back, got others. Either a state left the exact range, below "
+            f"{self.grid.limit:g} (here it reaches {float(z.abs().max()):.3g}): scale it down, or make it float64; "
             f"or a net does not repeat itself: use torch.use_deterministic_algorithms(True)."
         )
 

@@ -84,6 +84,12 @@ def vector_jacobian(
     return {tensor: grad for tensor, grad in zip(tensors, grads, strict=True) if grad is not None}
 
 
+def add_gradients(total: dict[Tensor, Tensor], more: dict[Tensor, Tensor]) -> None:
+    """Add gradients to ``total``, tensor by tensor."""
+    for tensor, grad in more.items():
+        total[tensor] = total[tensor] + grad if tensor in total else grad
+
+
 def trainable(*owners: object) -> list[Tensor]:
     """Parameters and buffers of the modules among ``owners`` that require gradients, each once."""
     found: dict[Tensor, None] = {}

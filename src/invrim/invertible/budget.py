@@ -7,10 +7,14 @@ import re
 from collections.abc import Collection, Sequence
 
 from invrim.errors import MemoryBudgetError, OptionError
+from invrim.invertible.drift import SAMPLE_BYTES
 from invrim.invertible.footprint import Footprint
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+_OVERHEAD = 1 / 128
+"""Of the allocator, on top of the tensors' bytes."""
 
 
 def bytes_of(budget: str | int) -> int:
@@ -44,12 +48,13 @@ def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) 
     last = len(footprints) - 1
     outputs = [step.output for step in footprints]
     ends = 2 * outputs[last]  # the chain's output and its gradient are in the caller's hands until the end
-    held = sum(outputs[index] for index in {*kept, inverted - 1} - {last} if 0 <= index < inverted)
+    handed_over = {*kept, inverted - 1} & {*range(inverted)} - {last}
+    held = sum(outputs[index] for index in handed_over & {*kept}) + (len(handed_over) + 1) * SAMPLE_BYTES
     walked = [ends + held + step.inverted for step in footprints[:inverted]]
-    if 0 < inverted <= last:
-        walked[-1] += outputs[inverted - 1]  # the gradient that arrives there is autograd's, and is copied
-    stored, before = [0], held
+    # State and gradient are copied there, one after the other, and one original at a time is there beside them.
+    walked += [ends + held + 3 * outputs[index] for index in handed_over]
+    stored, before = [0], held + sum(outputs[index] for index in handed_over - {*kept})
     for index, step in enumerate(footprints[inverted:], inverted):
         stored.append(before + max(step.forward, step.backward) + (ends if index < last else 0))
         before += step.kept
-    return max(*walked, *stored)
+    return math.ceil((1 + _OVERHEAD) * max(*walked, *stored))

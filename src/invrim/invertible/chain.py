@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from invrim.errors import OptionError
 from invrim.invertible.arithmetic import FixedPoint, Floating
-from invrim.invertible.base import Invertible, PulledBack
+from invrim.invertible.base import Invertible, PulledBack, add_gradients
 from invrim.invertible.budget import bytes_of, inverted_steps
+from invrim.invertible.drift import DriftWatch
 from invrim.invertible.engine import invert_to_learn
 from invrim.invertible.exact import Grid
 from invrim.invertible.footprint import Footprint, footprints, situation
+from invrim.invertible.refusals import refuse_tangents
 
 Backprop = Literal["store", "invert", "exact"]
 
@@ -40,6 +42,9 @@ class InvertibleChain(Invertible):
         adds to the caller's input until the end of its backward pass: states, their gradients, what is stored, and
         working space; not the gradients of parameters. The first call with
         a new shape finds out by running every step once in either way, and takes as long as two others.
+    watch
+        Limits for the inversion error in training. By default it warns once, beyond 1e-3; ``chain.watch.take()`` has
+        the number for a log. The outermost chain watches for the chains inside it.
 
     Raises
     ------
@@ -54,6 +59,7 @@ class InvertibleChain(Invertible):
         backprop: Backprop = "invert",
         anchor_every: int | None = None,
         memory_budget: str | int | None = None,
+        watch: DriftWatch | None = None,
     ) -> None:
         super().__init__()
         if backprop not in get_args(Backprop):
@@ -69,6 +75,7 @@ class InvertibleChain(Invertible):
         self.backprop = backprop
         self.anchor_every = anchor_every
         self.memory_budget = None if memory_budget is None else bytes_of(memory_budget)
+        self.watch = watch or DriftWatch()
         self._footprints: dict[object, list[Footprint]] = {}
 
     @overload
@@ -109,8 +116,7 @@ class InvertibleChain(Invertible):
         z, grad, arithmetic = z_out, grad_out, self._arithmetic(z_out)
         for step in reversed(list(self.flattened())):
             z, grad, new = arithmetic.pull_back(step, z, grad, context)
-            for tensor, value in new.items():
-                gradients[tensor] = gradients[tensor] + value if tensor in gradients else value
+            add_gradients(gradients, new)
         return PulledBack(z, grad, gradients)
 
     def flattened(self) -> Iterator[Invertible]:
@@ -137,13 +143,16 @@ class InvertibleChain(Invertible):
     def _outputs(self, steps: list[Invertible], z: Tensor, context: object, wanted: list[int]) -> list[Tensor]:
         """Outputs of the wanted steps, ascending, and of the last one."""
         arithmetic = self._arithmetic(z)
+        if self.backprop == "exact":
+            refuse_tangents(z)
         count = self._inverted_steps(steps, z, context, wanted)
         outputs = []
         if count > 0:
             returned = [index for index in wanted if index < count]
             outputs = invert_to_learn(
-                steps[:count], z, context, returned=returned, anchor_every=self.anchor_every, arithmetic=arithmetic
-            )
+                steps[:count], z, context,
+                returned=returned, anchor_every=self.anchor_every, arithmetic=arithmetic, watch=self.watch,
+            )  # fmt: skip
             z = outputs[-1]
             if count < len(steps):
                 outputs = outputs[: len(returned)]

@@ -9,7 +9,7 @@ and its gradient; both are overwritten from step to step.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -17,10 +17,14 @@ from torch import Tensor
 from invrim.errors import InvrimError
 from invrim.invertible.arithmetic import Floating
 from invrim.invertible.base import Invertible, PulledBack, differentiate, is_hooked
+from invrim.invertible.drift import DriftWatch
+from invrim.invertible.handover import keep
 from invrim.invertible.randomness import Randomness, replay, rewind
 from invrim.invertible.record import Place, Record, Tape
 from invrim.invertible.refusals import (
     refuse_changed_tensors,
+    refuse_forward_mode,
+    refuse_function_transforms,
     refuse_running_statistics,
     refuse_self_update,
     refuse_unregistered,
@@ -36,6 +40,7 @@ def invert_to_learn(
     returned: Collection[int] = (),
     anchor_every: int | None = None,
     arithmetic: Floating | None = None,
+    watch: DriftWatch | None = None,
 ) -> list[Tensor]:
     """Apply ``steps`` in order, keeping one state for the backward pass whatever their number.
 
@@ -57,6 +62,8 @@ def invert_to_learn(
         Keep the state after every so many steps too; the walk back starts afresh there.
     arithmetic
         Floating point by default; on a fixed-point grid every state comes back bit for bit.
+    watch
+        Told how far from the true state every walk back ends; None for one with the usual limits.
 
     Returns
     -------
@@ -68,18 +75,19 @@ def invert_to_learn(
     """
     last = len(steps) - 1
     kept = {last, *returned, *range((anchor_every or len(steps)) - 1, last, anchor_every or len(steps))}
+    refuse_function_transforms()
     refuse_unregistered(context, *steps)
     for index, step in enumerate(steps):
         if is_hooked(step):  # a hook may change what enters and what leaves, so that both ends are kept
             kept |= {index - 1, index}
     arithmetic = arithmetic or Floating()
     z = arithmetic.enter(z)
-    tape = Tape(arithmetic, arithmetic.fingerprint(z.detach()))
+    tape = Tape(arithmetic, watch or DriftWatch())
     outputs = []
     for index, step in enumerate(steps):
         # A state may be overwritten when nobody but the engine holds it: not the caller's, not one that is kept.
         is_ours = index - 1 not in kept and (index > 0 or arithmetic.copies_on_entry)
-        z = _apply(step, z, context, tape, Place(index == 0, index in kept, is_ours))
+        z = _apply(step, z, context, tape, Place(index == 0, index == 0 or index - 1 in kept, index in kept, is_ours))
         if index == last or index in returned:
             outputs.append(z)
     return outputs
@@ -90,7 +98,8 @@ def _apply(step: Invertible, z: Tensor, context: object, tape: Tape, place: Plac
     record, tensors = Record.of(step, context, z.device.type, tape, place)
 
     def node(z: Tensor, _: object = None, /) -> Tensor:
-        return _Step.apply(record, z, *tensors)
+        out = _Step.apply(record, z, *tensors)
+        return keep(out, record) if place.keeps_output and out.requires_grad else out
 
     out = _call_with_hooks(step, node, z, context) if is_hooked(step) else node(z)
     refuse_self_update(record)
@@ -115,6 +124,8 @@ class _Step(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, record: Record, z: Tensor, *tensors: Tensor) -> Tensor:
         place, before = record.place, Randomness.now(z.device)
+        if place.ends_walk or not ctx.needs_input_grad[1]:
+            record.noted = record.tape.arithmetic.note(z)
         out = record.tape.arithmetic.forward(record.step, z, record.bound.context, may_overwrite=place.may_overwrite)
         if not before.is_current():
             record.randomness = before
@@ -122,9 +133,9 @@ class _Step(torch.autograd.Function):
             ctx.mark_dirty(z)
         elif out.untyped_storage().data_ptr() == z.untyped_storage().data_ptr():
             out = out.clone()  # a view of the caller's state, which the next step would overwrite
-        if place.keeps_output:
-            # Saved, not merely kept: autograd then notices when somebody overwrites the output in place.
-            ctx.save_for_backward(out)
+        elif out._is_view():
+            # The same memory, but no view: autograd lets nobody overwrite a view that was made in here.
+            out = out.new_empty(0).set_(out.untyped_storage(), out.storage_offset(), out.shape, out.stride())
         ctx.record = record
         ctx.tensors = tensors
         return out
@@ -136,18 +147,19 @@ class _Step(torch.autograd.Function):
         refuse_changed_tensors(record, ctx.tensors)
         walk = _pull_back_differentiably if torch.is_grad_enabled() else _pull_back
         with record.precision(), replay(record.randomness):
-            pulled, gradients = walk(record, ctx.tensors, _take_state(ctx, record), grad_out)
+            pulled, gradients = walk(record, ctx.tensors, _take_state(record), grad_out)
         tape = record.tape
-        if record.place.is_first:
-            tape.state = tape.grad = None
-            if not torch.is_grad_enabled():  # where it is, the walk was one in floating point
-                tape.arithmetic.recognise(pulled.z, tape.fingerprint)
+        if record.noted is None:
+            tape.state = pulled.z
         else:
-            # What a hook was given it may keep: the next step then copies it.
-            tape.state, tape.grad = pulled.z, None if is_hooked(record.step) else pulled.grad
-        if not ctx.needs_input_grad[1]:
-            tape.state = tape.grad = None
+            _note_drift(tape, pulled.z, record.noted)
+        if not record.place.is_first and ctx.needs_input_grad[1] and not is_hooked(record.step):
+            tape.grad = pulled.grad  # What a hook was given it may keep: the next step then copies it.
         return (None, pulled.grad, *gradients)
+
+    @staticmethod
+    def jvp(_ctx: Any, *_tangents: Tensor | None) -> NoReturn:
+        refuse_forward_mode()
 
 
 Walked = tuple[PulledBack, list[Tensor | None]]
@@ -156,10 +168,6 @@ Walked = tuple[PulledBack, list[Tensor | None]]
 def _pull_back(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:
     """Let the step pull back with leaves in place of its tensors: gradients stop there, even where one tensor is
     computed from another."""
-    if record.place.keeps_output:
-        z_out = z_out.clone()
-    if grad_out is not record.tape.grad or is_hooked(record.step):
-        grad_out = grad_out.clone()
     record.tape.grad = None
     leaves = [t.detach().requires_grad_() for t in tensors]
     pulled = record.ask(leaves, lambda step, context: record.tape.arithmetic.pull_back(step, z_out, grad_out, context))
@@ -179,10 +187,15 @@ def _pull_back_differentiably(record: Record, tensors: Sequence[Tensor], z_out: 
     return pulled, [pulled.gradients.get(view) for view in views]
 
 
-def _take_state(ctx: Any, record: Record) -> Tensor:
-    if record.place.keeps_output:
-        (z_out,) = ctx.saved_tensors
-        return z_out
+def _note_drift(tape: Tape, z: Tensor, noted: Tensor) -> None:
+    """Compare the state that a walk ends with to the one that it should be."""
+    assert tape.scale is not None
+    drift = tape.arithmetic.drift(z, noted, tape.scale)
+    if drift is not None:
+        tape.watch.note(drift)
+
+
+def _take_state(record: Record) -> Tensor:
     state, record.tape.state = record.tape.state, None
     if state is None:
         raise InvrimError(

@@ -13,6 +13,9 @@ from invrim.errors import OptionError
 from invrim.invertible.base import Invertible, PulledBack, differentiate
 from invrim.invertible.randomness import rewind
 
+_SUMMED_AT_ONCE = 2**17
+"""Numbers, in `fingerprint`."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -77,7 +80,9 @@ class ExactlyInvertible(Invertible):
 
 def fingerprint(z: Tensor) -> Tensor:
     """Sum the bits of a state as integers: a number that tells two states apart, for one pass over one of them."""
-    return z.contiguous().view(torch.int32).sum(dtype=torch.int64)
+    # In parts: the sum of all bits at once would first copy them as 64-bit numbers, two states.
+    parts = z.contiguous().view(torch.int32).flatten().split(_SUMMED_AT_ONCE)
+    return torch.stack([part.sum(dtype=torch.int64) for part in parts]).sum()
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -13,19 +13,22 @@ from torch.func import functional_call
 
 from invrim.invertible.arithmetic import Floating
 from invrim.invertible.base import Invertible
+from invrim.invertible.drift import DriftWatch
 from invrim.invertible.randomness import Randomness
 
 
 class Tape:
     """What the nodes of a call share, and hand to each other on the way back."""
 
-    def __init__(self, arithmetic: Floating, fingerprint: Tensor | None) -> None:
+    def __init__(self, arithmetic: Floating, watch: DriftWatch) -> None:
         self.arithmetic = arithmetic
-        self.fingerprint = fingerprint
+        self.watch = watch
         self.state: Tensor | None = None
         """Output of the step whose turn is next; the walk owns it."""
         self.grad: Tensor | None = None
         """The gradient handed on with it."""
+        self.scale: Tensor | None = None
+        """Norm of a sample of the state that the walk began with."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Place:
     """Where in its chain a step stands."""
 
     is_first: bool
+    ends_walk: bool
+    """Whether a walk back ends at its input: the state there is the caller's, or kept."""
     keeps_output: bool
     may_overwrite: bool
 
@@ -64,6 +69,8 @@ class Record:
     autocast: tuple[str, torch.dtype, bool]
     randomness: Randomness | None = None
     """Where the random generators stood, if the step drew from them."""
+    noted: Tensor | None = None
+    """What the input is known by, if a walk back ends there."""
 
     @classmethod
     def of(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils._pytree import tree_leaves
 
 from invrim.errors import InvrimError, OptionError
@@ -30,6 +34,29 @@ def refuse_self_update(record: Record) -> None:
                 f"expected steps that leave their buffers alone, got {kind} '{owner.partition('.')[2]}', which changes "
                 f"its {buffer} in the forward pass, and would do so twice. Call its eval(), or use backprop='store'."
             )
+
+
+def refuse_function_transforms() -> None:
+    """Transforms of `torch.func` carry their tensors past a node of the graph that holds tensors of its own."""
+    if torch._C._are_functorch_transforms_active():
+        raise OptionError(
+            "expected a chain with backprop='store' inside torch.func's transforms, got one that inverts. Set "
+            "chain.backprop = 'store', or use torch.autograd.grad or torch.autograd.functional."
+        )
+
+
+def refuse_tangents(z: Tensor) -> None:
+    """Rounding to a grid would silently make them zero."""
+    if forward_ad.unpack_dual(z).tangent is not None:
+        refuse_forward_mode()
+
+
+def refuse_forward_mode() -> NoReturn:
+    """Nothing is saved by inversion where nothing is kept."""
+    raise OptionError(
+        "expected a chain with backprop='store' in forward mode, which keeps no activations anyway, got one "
+        "that inverts. Set chain.backprop = 'store'."
+    )
 
 
 def refuse_unregistered(context: object, *steps: Invertible) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invrim.invertible import ExactlyInvertible, Grid, PulledBack, trainable, vector_jacobian
+from invrim.invertible import ExactlyInvertible, Grid, PulledBack
 from invrim.layers.flow import VolumePreserving
-from invrim.layers.lifting import lift
-from invrim.layers.mixing import OrthogonalMixing, correlate, mix, mix_into_
+from invrim.layers.lifting import Lifting, lift
+from invrim.layers.mixing import OrthogonalMixing, mix, mix_into_
 from invrim.layers.residual import ResidualNet
 from invrim.layers.state import full_precision, require_state
+from invrim.layers.tile_gradients import TileGradients
+from invrim.layers.tiles import Tile, at, tile_per_axis, tiles_of
 
 
 class ReversibleBlock(VolumePreserving, ExactlyInvertible):
@@ -33,6 +35,11 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         Of the `ResidualNet` G, from ``C // 2`` to ``C - C // 2`` channels.
     n_reflections
         Householder reflections in U.
+    tile
+        Evaluate G over so many voxels at a time, one number or one per axis, multiples of the stride: forward and
+        backward then need the working memory of one tile, besides half a state. The map is the same, since every
+        tile sees one cell of the stride beyond its border; round-off differs. Where autograd records the block itself
+        (``backprop="store"``) it would keep every tile, and G is evaluated whole.
 
     References
     ----------
@@ -47,6 +54,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         *,
         ndim: int = 2,
         n_reflections: int = 3,
+        tile: int | Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -54,24 +62,17 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         self.mixing = OrthogonalMixing(channels, n_reflections)
         n_read = self.mixing.n_read
         self.net = ResidualNet(n_read, hidden, channels - n_read, stride, ndim=ndim)
+        self.stride = self.net.stride
+        self.tile = tile_per_axis(tile, self.stride)
 
     def forward(self, z: Tensor, _: object = None, /) -> Tensor:
-        u_read, u_write = self._split(z)
-        g = self._evaluate(u_read, z)
-        with full_precision(z):
-            return z + mix(u_write.mT, g)
+        return self._moved(z, sign=1)
 
     def inverse(self, z: Tensor, _: object = None, /) -> Tensor:
-        u_read, u_write = self._split(z)
-        g = self._evaluate(u_read, z)
-        with full_precision(z):
-            return z - mix(u_write.mT, g)
+        return self._moved(z, sign=-1)
 
     def forward_(self, z: Tensor, _: object = None, /) -> Tensor:
-        u_read, u_write = self._split(z)
-        g = self._evaluate(u_read, z)
-        with full_precision(z):
-            return mix_into_(z, u_write.mT, g)
+        return self._move_(z, sign=1)
 
     def pull_back(self, z_out: Tensor, grad_out: Tensor, _: object = None, /) -> PulledBack:
         """Undo the block and differentiate it with one evaluation of G.
@@ -79,12 +80,15 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         The input of G is the same read from either side, :math:`U_L y = U_L x`; the gradient of U is not, so that the
         state is reconstructed before it is taken.
         """
-        with torch.enable_grad():
-            u_read, u_write = self.mixing.split()
-            h, g = self._evaluate_as_leaf(u_read, z_out)
+        sums = TileGradients(self.mixing, self.net, grad_out)
+        for tile in reversed(self._tiles(z_out)):
+            h, g = self._evaluate_as_leaf(sums.u_read, z_out, tile)
+            with full_precision(z_out), torch.no_grad():
+                mix_into_(at(z_out, tile.inner), sums.u_write.mT, g, sign=-1)
+                sums.add(h, g, tile)
+            del h, g  # not beside those of the next tile
         with full_precision(z_out), torch.no_grad():
-            z = mix_into_(z_out, u_write.mT, g, sign=-1)
-            return self._differentiate((u_read, u_write), (h, g), z, grad_out)
+            return sums.pull_back(z_out)
 
     def forward_exact(self, z: Tensor, grid: Grid, _: object = None, /) -> Tensor:
         return self._walk_lifted(z, grid, sign=1)
@@ -93,61 +97,83 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         return self._walk_lifted(z, grid, sign=-1)
 
     def pull_back_exact(self, z_out: Tensor, grad_out: Tensor, grid: Grid, _: object = None, /) -> PulledBack:
-        with torch.enable_grad():
-            u_read, u_write = self.mixing.split()
-        lifting = lift(u_read, u_write)
-        with full_precision(z_out), torch.no_grad():
-            sheared = _shear_(z_out, lifting.slope, lifting.read, grid, sign=-1)
-        with torch.enable_grad():
-            h, g = self._evaluate_as_leaf(lifting.reader, sheared)
-        with full_precision(z_out), torch.no_grad():
-            z = _add_at_(sheared, mix(lifting.basis, g), lifting.written, grid, sign=-1)
-            z = _shear_(z, lifting.slope, lifting.read, grid, sign=1)
-            return self._differentiate((u_read, u_write), (h, g), z, grad_out)
+        sums = TileGradients(self.mixing, self.net, grad_out)
+        lifting = lift(sums.u_read, sums.u_write)
+        tiles = self._tiles(z_out)
+        z = _shear_(z_out, lifting, tiles, grid, sign=-1)
+        for tile in reversed(tiles):
+            h, g = self._evaluate_as_leaf(lifting.reader, z, tile)
+            with full_precision(z), torch.no_grad():
+                _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=-1)
+                sums.add(h, g, tile)
+            del h, g  # not beside those of the next tile
+        z = _shear_(z, lifting, tiles, grid, sign=1)
+        with full_precision(z), torch.no_grad():
+            return sums.pull_back(z)
+
+    def _moved(self, z: Tensor, *, sign: int) -> Tensor:
+        """Do what `_move_` does, into a new tensor."""
+        if self.tile is not None and not torch.is_grad_enabled():
+            return self._move_(z.clone(), sign=sign)
+        # A graph would keep what it needs of every tile: there is nothing to gain from them.
+        u_read, u_write = self._split(z)
+        g = self._evaluate(u_read, z)
+        with full_precision(z):
+            return torch.add(z, mix(u_write.mT, g), alpha=sign)
+
+    def _move_(self, z: Tensor, *, sign: int) -> Tensor:
+        """Add ``sign`` times the coupling to the state; last tile first where it is subtracted."""
+        u_read, u_write = self._split(z)
+        for tile in self._tiles(z)[::sign]:
+            g = self._evaluate(u_read, z, tile)
+            with full_precision(z):
+                mix_into_(at(z, tile.inner), u_write.mT, g, sign=sign)
+        return z
 
     def _walk_lifted(self, z: Tensor, grid: Grid, *, sign: int) -> Tensor:
         """Shear, add ``sign`` times the coupling, and shear back; overwrites ``z``."""
         with torch.no_grad():
             lifting = lift(*self._split(z))
-            with full_precision(z):
-                z = _shear_(z, lifting.slope, lifting.read, grid, sign=-1)
-            g = self._evaluate(lifting.reader, z)
-            with full_precision(z):
-                z = _add_at_(z, mix(lifting.basis, g), lifting.written, grid, sign=sign)
-                return _shear_(z, lifting.slope, lifting.read, grid, sign=1)
+            tiles = self._tiles(z)
+            z = _shear_(z, lifting, tiles, grid, sign=-1)
+            for tile in tiles:
+                g = self._evaluate(lifting.reader, z, tile)
+                with full_precision(z):
+                    _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=sign)
+            return _shear_(z, lifting, tiles, grid, sign=1)
 
     def _split(self, z: Tensor) -> tuple[Tensor, Tensor]:
         require_state(z, self.channels, self.ndim)
         return self.mixing.split()
 
-    def _evaluate(self, reader: Tensor, z: Tensor) -> Tensor:
+    def _tiles(self, z: Tensor) -> list[Tile]:
+        return tiles_of(z.shape[2:], self.tile, self.stride)
+
+    def _evaluate(self, reader: Tensor, z: Tensor, tile: Tile | None = None) -> Tensor:
         """G of the channels that ``reader`` makes of the state, in the state's precision."""
         with full_precision(z):
-            h = mix(reader, z)
-        return self.net(h).to(z.dtype)
+            h = mix(reader, z if tile is None else at(z, tile.outer))
+        return self._apply_net(h, tile).to(z.dtype)
 
-    def _evaluate_as_leaf(self, reader: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate_as_leaf(self, reader: Tensor, z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
         """The input of G, cut off from the state, and G of it."""
-        with full_precision(z):
-            h = mix(reader.detach(), z).requires_grad_()
-        return h, self.net(h).to(z.dtype)
+        with torch.enable_grad():
+            with full_precision(z):
+                h = mix(reader.detach(), at(z, tile.outer)).requires_grad_()
+            return h, self._apply_net(h, tile).to(z.dtype)
 
-    def _differentiate(
-        self, u: tuple[Tensor, Tensor], evaluated: tuple[Tensor, Tensor], z: Tensor, grad_out: Tensor
-    ) -> PulledBack:
-        """Backpropagate through one evaluation ``(h, G(h))`` at input ``z``; overwrites ``grad_out``."""
-        (u_read, u_write), (h, g) = u, evaluated
-        gradients = vector_jacobian(g, [h, *trainable(self.net)], mix(u_write, grad_out))
-        grad_h = gradients.pop(h)
-        if self.mixing.vectors.requires_grad:
-            grad_u = (correlate(grad_h, z), correlate(g, grad_out))
-            (grad_vectors,) = torch.autograd.grad(u, (self.mixing.vectors,), grad_u)
-            gradients[self.mixing.vectors] = grad_vectors
-        return PulledBack(z, mix_into_(grad_out, u_read.mT, grad_h), gradients)
+    def _apply_net(self, h: Tensor, tile: Tile | None) -> Tensor:
+        g: Tensor = self.net(h) if self.tile is None else self.net(h, tile)
+        return g
 
 
-def _shear_(z: Tensor, slope: Tensor, read: Tensor, grid: Grid, *, sign: int) -> Tensor:
-    return _add_at_(z, mix(slope, z), read, grid, sign=sign)
+@torch.no_grad()
+def _shear_(z: Tensor, lifting: Lifting, tiles: Sequence[Tile], grid: Grid, *, sign: int) -> Tensor:
+    with full_precision(z):
+        for tile in tiles:
+            part = at(z, tile.inner)
+            _add_at_(part, mix(lifting.slope, part), lifting.read, grid, sign=sign)
+    return z
 
 
 def _add_at_(z: Tensor, update: Tensor, channels: Tensor, grid: Grid, *, sign: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Convolutions whose kernel is as long as their stride: matrix products of patches that do not overlap.
 
 So computed, one pass forward and backward takes as long as torch's convolution at stride 1 and two thirds of it at
-stride 2; the transposed one takes half the time of torch's.
+stride 2; the transposed one takes half the time of torch's, or less.
 """
 
 from __future__ import annotations
@@ -22,10 +22,24 @@ def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Seq
 
 
 def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
-    """Transposed convolution of ``(b, c, ...)`` with ``weight`` ``(c, out, *stride)``, one patch for every voxel."""
+    """Transposed convolution of ``(b, c, ...)`` with ``weight`` ``(c, out, *stride)``, one patch for every voxel.
+
+    The patches come as ``(b, out, voxels of a patch, ...)``: what treats every voxel alike may do so before
+    `lay_out_patches`, which copies them.
+    """
     matrix = weight.flatten(1).mT
     patches = torch.bmm(matrix.expand(len(x), *matrix.shape), x.flatten(2))
-    return _scatter(patches, stride, x.shape[2:])
+    return patches.view(len(x), weight.shape[1], math.prod(stride), *x.shape[2:])
+
+
+def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:
+    """Put patches ``(b, c, voxels of a patch, ...)`` side by side: ``(b, c, ...)``, as large as the stride says."""
+    if math.prod(stride) == 1:
+        return patches.squeeze(2)
+    counts = patches.shape[3:]
+    interleaved = [axis for i in range(len(stride)) for axis in (2 + len(stride) + i, 2 + i)]
+    split = patches.unflatten(2, tuple(stride)).permute(0, 1, *interleaved)
+    return split.reshape(*patches.shape[:2], *(n * d for n, d in zip(counts, stride, strict=True)))
 
 
 def _gather(x: Tensor, stride: Sequence[int]) -> Tensor:
@@ -38,17 +52,6 @@ def _gather(x: Tensor, stride: Sequence[int]) -> Tensor:
     return x.reshape(*x.shape[:2], *sizes).permute(0, 1, *fine, *coarse).reshape(len(x), -1, math.prod(sizes[::2]))
 
 
-def _scatter(patches: Tensor, stride: Sequence[int], counts: Sequence[int]) -> Tensor:
-    """Undo `_gather`, given the number of patches along every axis."""
-    if math.prod(stride) == 1:
-        return patches.unflatten(2, counts)
-    ndim = len(stride)
-    channels = patches.shape[1] // math.prod(stride)
-    interleaved = [axis for i in range(ndim) for axis in (2 + ndim + i, 2 + i)]
-    split = patches.reshape(len(patches), channels, *stride, *counts).permute(0, 1, *interleaved)
-    return split.reshape(len(patches), channels, *(n * d for n, d in zip(counts, stride, strict=True)))
-
-
 class _Gathering(nn.Module):
     weight: Tensor
     bias: Tensor | None
@@ -58,12 +61,14 @@ class _Gathering(nn.Module):
         return convolve_patches(input, self.weight, self.bias, self.stride)
 
 
-class _Scattering(nn.Module):
+class _Spreading(nn.Module):
+    """Leaves the patches as they are, see `spread_patches`."""
+
     weight: Tensor
     stride: tuple[int, ...]
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        assert output_size is None, "the output has the only size that the patches can fill"
+        assert output_size is None, "patches have one size only"
         return spread_patches(input, self.weight, self.stride)
 
 
@@ -79,13 +84,13 @@ class PatchConv3d(_Gathering, nn.Conv3d):
     pass
 
 
-class PatchConvTranspose1d(_Scattering, nn.ConvTranspose1d):
+class PatchConvTranspose1d(_Spreading, nn.ConvTranspose1d):
     pass
 
 
-class PatchConvTranspose2d(_Scattering, nn.ConvTranspose2d):
+class PatchConvTranspose2d(_Spreading, nn.ConvTranspose2d):
     pass
 
 
-class PatchConvTranspose3d(_Scattering, nn.ConvTranspose3d):
+class PatchConvTranspose3d(_Spreading, nn.ConvTranspose3d):
     pass

@@ -18,9 +18,12 @@ from invrim.layers.patches import (
     PatchConvTranspose1d,
     PatchConvTranspose2d,
     PatchConvTranspose3d,
+    lay_out_patches,
 )
+from invrim.layers.tiles import Tile, at
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
 _FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
 
@@ -70,22 +73,43 @@ class ResidualNet(nn.Module):
         self.middle = weight_norm(_CONVOLUTION[ndim](hidden, hidden, 3, padding=1))
         self.up = weight_norm(_FROM_PATCHES[ndim](hidden, width, kernel, kernel, bias=False))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, tile: Tile | None = None) -> Tensor:
+        """Evaluate the net, or that part of its output that belongs to a tile.
+
+        Parameters
+        ----------
+        x
+            ``(b, in_channels, ...)``: all of the input, or of a tile with its halo.
+        tile
+            What ``x`` is cut from. The result is then the tile's own, without halo, as if the net had seen everything.
+        """
         h = F.relu(self.down(self._pad(x)))  # not in place: a view, whose gradient would be copied about
-        h = F.relu_(self.middle(h))
-        y = self.up(h)
-        y = y[(..., *(slice(n) for n in x.shape[2:]))]
-        return F.glu(y, dim=1) if self.gated else y
+        h = F.relu_(self.middle(h) if tile is None else self._middle_inside(h, tile))
+        y: Tensor = self.up(h)
+        y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
+        return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
 
     def scale_output(self, gain: float) -> None:
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
         self.up.parametrizations.weight.original0.mul_(gain)
 
+    def _middle_inside(self, h: Tensor, tile: Tile) -> Tensor:
+        """The middle convolution where its neighbours are known: zeros lie around the space, not around the tile."""
+        zeros = [(1 - before, 1 - after) for before, after in tile.margins]
+        both = [min(ends) for ends in zeros]  # what the convolution itself can add
+        h = _pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, both, strict=True)])
+        convolved: Tensor = _CONVOLVE[h.ndim - 2](h, self.middle.weight, self.middle.bias, padding=both)
+        return convolved
+
     def _pad(self, x: Tensor) -> Tensor:
-        missing = [-n % d for n, d in zip(x.shape[2:], self.stride, strict=True)]
-        if not any(missing):
-            return x
-        return F.pad(x, [width for m in reversed(missing) for width in (0, m)])
+        return _pad(x, [(0, -n % d) for n, d in zip(x.shape[2:], self.stride, strict=True)])
+
+
+def _pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
+    """Put zeros before and after every axis of space; nothing to put is no copy."""
+    if not any(width for ends in widths for width in ends):
+        return x
+    return F.pad(x, [width for ends in reversed(widths) for width in ends])
 
 
 def stride_per_axis(stride: int | Sequence[int], ndim: int) -> tuple[int, ...]:

@@ -1,6 +1,22 @@
 """Floor 3: the i-RIM, and the baselines it is compared with."""
 
+from invrim.models.base import Reconstructor
 from invrim.models.irim import IRIM
+from invrim.models.registry import MODELS
+from invrim.models.rim import RIM
+from invrim.models.unet import UNet
+from invrim.models.varnet import VarNet
 from invrim.models.weights import load_model, read_header, save_model, shipped_weights
 
-__all__ = ["IRIM", "load_model", "read_header", "save_model", "shipped_weights"]
+__all__ = [
+    "IRIM",
+    "MODELS",
+    "RIM",
+    "Reconstructor",
+    "UNet",
+    "VarNet",
+    "load_model",
+    "read_header",
+    "save_model",
+    "shipped_weights",
+]

@@ -1,4 +1,4 @@
-"""What an i-RIM is compared with, behind the same call ``model(fidelity)``."""
+"""What an i-RIM is compared with and nothing learns, behind the same call ``model(fidelity)``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from invrim.errors import MissingExtraError, OptionError
-from invrim.operators import CartesianMRI, CoilMaps, LeastSquares
+from invrim.models.cartesian import cartesian_slices
+from invrim.operators import CoilMaps, LeastSquares
 from invrim.typing import Image
 
 Solver = Callable[..., Tensor]
@@ -108,7 +109,10 @@ class CompressedSensing(nn.Module):
 
 
 def available_baselines() -> dict[str, nn.Module]:
-    """Name the baselines that run on this machine, worst expected first: without bartorch only one."""
+    """Name the baselines that run on this machine for one coil and many, worst expected first.
+
+    Without bartorch only one. CG-SENSE is not among them: for one coil it is the zero-filled image again.
+    """
     found: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
     if find_spec("bartorch") is not None:
         found["compressed sensing"] = CompressedSensing()
@@ -123,10 +127,7 @@ def _solve_slice(solve: Solver, data: Tensor, maps: Tensor, mask: Tensor) -> Ten
 
 def _coils_and_mask(fidelity: LeastSquares) -> tuple[Tensor, Tensor]:
     """Coil maps ``(b, coil, y, x)``, ones for a single coil, and the mask ``(b, 1, ky, kx)``, on the CPU."""
-    operator, data = fidelity.operator, fidelity.data
-    if not isinstance(operator, CartesianMRI) or operator.ndim != 2:
-        got = f"ndim={operator.ndim}" if isinstance(operator, CartesianMRI) else type(operator).__name__
-        raise OptionError(f"expected CartesianMRI of slices (ndim=2), got {got}. Give slices, one coil or coil maps.")
+    operator, data = cartesian_slices(fidelity), fidelity.data
     maps = operator.coils.maps if isinstance(operator.coils, CoilMaps) else torch.ones_like(data)
     mask = operator.sampling.mask.expand(len(data), 1, *data.shape[-2:])
     return maps.expand_as(data).cpu(), mask.cpu()

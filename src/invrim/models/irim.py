@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from invrim.errors import OptionError, ShapeError
 from invrim.invertible import Backprop, Invertible, InvertibleChain
@@ -14,15 +14,17 @@ from invrim.layers.block import ReversibleBlock
 from invrim.layers.data_step import DataStep
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
+from invrim.layers.scaling import nonzero, per_sample
+from invrim.models.base import Reconstructor
+from invrim.models.intensity import reference_image, standard_deviation
 from invrim.operators.conjugate_gradient import conjugate_gradient
-from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, Rescaled
 from invrim.typing import Image, State
 
 Head = Literal["learned", "eta"]
 
 
-class IRIM(nn.Module):
+class IRIM(Reconstructor):
     r"""Learned iterative solver of ``min_x D(d, A x)`` whose training memory does not grow with its depth.
 
     The state holds the estimate eta and a memory s. Each of ``steps`` steps writes the gradient of the data fidelity
@@ -55,6 +57,8 @@ class IRIM(nn.Module):
         then unfold most of what they can before the network looks. 0 starts from the back-projected data.
     backprop, memory_budget
         See `invrim.InvertibleChain`.
+    tile
+        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides. The learned head is evaluated whole.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
 
@@ -80,6 +84,7 @@ class IRIM(nn.Module):
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
         memory_budget: str | int | None = None,
+        tile: int | Sequence[int] | None = None,
         normalisation_crop: int = 320,
     ) -> None:
         super().__init__()
@@ -97,6 +102,7 @@ class IRIM(nn.Module):
             "cg_iterations": cg_iterations,
             "backprop": backprop,
             "memory_budget": memory_budget,
+            "tile": list(tile) if isinstance(tile, Sequence) else tile,
             "normalisation_crop": normalisation_crop,
         }
         _check_options(**self.options)
@@ -108,7 +114,8 @@ class IRIM(nn.Module):
         self.normalisation_crop = normalisation_crop
 
         def blocks() -> list[Invertible]:
-            return [ReversibleBlock(channels, h, d, ndim=ndim) for h, d in zip(hidden, strides, strict=True)]
+            pairs = zip(hidden, strides, strict=True)
+            return [ReversibleBlock(channels, h, d, ndim=ndim, tile=tile) for h, d in pairs]
 
         shared = blocks() if share_weights else None
         chain: list[Invertible] = []
@@ -135,18 +142,18 @@ class IRIM(nn.Module):
         -------
         Complex image(s), shaped as ``start``.
         """
-        reference = unfold(_reference(fidelity, start), self.images)
-        std = self._standard_deviation(reference)
-        scale = torch.where(std > 0, std, torch.ones_like(std))
+        reference = unfold(reference_image(fidelity, start), self.images)
+        std = standard_deviation(reference, self.normalisation_crop)
+        scale = nonzero(std)
         scaled = Rescaled(fidelity, scale)
         if start is None:
-            estimate = self._first_estimate(scaled, reference / _like(scale, reference))
+            estimate = self._first_estimate(scaled, reference / per_sample(scale, reference))
         else:
-            estimate = unfold(start, self.images) / _like(scale, reference)
+            estimate = unfold(start, self.images) / per_sample(scale, reference)
         z = self.initial_state(estimate, metadata)
         z = self.chain(z, scaled)
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
-        return fold(self.read(z) * _like(std, estimate), self.images)
+        return fold(self.read(z) * per_sample(std, estimate), self.images)
 
     @torch.no_grad()
     def scale_blocks(self, gain: float) -> None:
@@ -165,7 +172,7 @@ class IRIM(nn.Module):
                     f"expected metadata {(eta.shape[0], self.metadata)} (b, metadata), got {tuple(metadata.shape)}. "
                     f"Build the model with metadata={metadata.shape[-1]}, or leave it out."
                 )
-            memory[:, memory.shape[1] - self.metadata :] = _like(metadata, memory)
+            memory[:, memory.shape[1] - self.metadata :] = per_sample(metadata, memory)
         return torch.cat([eta, memory], dim=1)
 
     def read(self, z: State) -> Image:
@@ -179,28 +186,6 @@ class IRIM(nn.Module):
             return back_projection
         solution = conjugate_gradient(fidelity, fold(back_projection, self.images), self.cg_iterations)
         return unfold(solution, self.images)
-
-    def _standard_deviation(self, estimate: Image) -> Tensor:
-        """Over real and imaginary parts of the centre, one number per batch entry."""
-        centre = crop_centre(estimate, (self.normalisation_crop,) * 2)
-        return torch.view_as_real(centre).flatten(1).std(dim=1)
-
-
-def _reference(fidelity: DataFidelity, start: Image | None) -> Image:
-    """Image with the data's intensity: where it can be, not the start, which may be anything, zeros too."""
-    back_project = getattr(fidelity, "start", None)
-    if back_project is not None:
-        return back_project()
-    if start is None:
-        raise OptionError(
-            f"expected a start image, since {type(fidelity).__name__} has no start(). Pass start=, e.g. A^H d."
-        )
-    return start
-
-
-def _like(per_sample: Tensor, x: Tensor) -> Tensor:
-    """Append axes of size 1 until ``per_sample`` broadcasts to ``x``."""
-    return per_sample.reshape(*per_sample.shape, *(1,) * (x.ndim - per_sample.ndim))
 
 
 def _check_options(

@@ -13,19 +13,20 @@ from safetensors.torch import save_file
 
 from invrim.errors import FileError, WeightsError
 from invrim.files import atomic_write, make_folder
-from invrim.models.irim import IRIM
+from invrim.models.base import Reconstructor
+from invrim.models.registry import MODELS
 
 FORMAT = 1
 """Version of the layout below; a file of another version is refused."""
 
 
-def save_model(model: IRIM, path: Path, *, recipe: dict[str, Any] | None = None) -> Path:
+def save_model(model: Reconstructor, path: Path, *, recipe: dict[str, Any] | None = None) -> Path:
     """Write a model, atomically, as safetensors.
 
     Parameters
     ----------
     model
-        Its parameters become the tensors of the file, its options the metadata.
+        Of any kind; its parameters become the tensors of the file, its kind and options the metadata.
     path
         Where to; an existing file is replaced only by a complete one.
     recipe
@@ -36,7 +37,7 @@ def save_model(model: IRIM, path: Path, *, recipe: dict[str, Any] | None = None)
     FileError
         If the file cannot be written.
     """
-    header = {"invrim_format": FORMAT, "model": "IRIM", "options": model.options, "recipe": recipe or {}}
+    header = {"invrim_format": FORMAT, "model": type(model).__name__, "options": model.options, "recipe": recipe or {}}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     make_folder(path.parent)
     with atomic_write(path) as temporary:
@@ -48,7 +49,7 @@ def save_model(model: IRIM, path: Path, *, recipe: dict[str, Any] | None = None)
     return path
 
 
-def load_model(weights: str | Path = "brain", *, device: str | torch.device = "cpu") -> IRIM:
+def load_model(weights: str | Path = "brain", *, device: str | torch.device = "cpu") -> Reconstructor:
     """Build the model that a weights file describes, in evaluation mode.
 
     Parameters
@@ -63,7 +64,7 @@ def load_model(weights: str | Path = "brain", *, device: str | torch.device = "c
     FileError
         If there is no such file, or it is not a complete safetensors file.
     WeightsError
-        If it is of another format version, or its options are unknown, or its tensors do not fit them.
+        If it is of another format version, or its kind or options are unknown, or its tensors do not fit them.
     """
     path = find_weights(weights)
     header = read_header(path)
@@ -99,13 +100,19 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def _model_of(header: dict[str, Any], path: Path) -> IRIM:
+def _model_of(header: dict[str, Any], path: Path) -> Reconstructor:
     """Build the model that a header describes; it comes from a stranger's file, so anything may be in it."""
+    kind = header.get("model")
+    if not isinstance(kind, str) or kind not in MODELS:
+        raise WeightsError(
+            f"expected a model of {', '.join(MODELS)} in {path}, got {kind!r}. "
+            f"Use the version of invrim that wrote it, or train anew."
+        )
     try:
-        return IRIM(**header["options"])
+        return MODELS[kind](**header["options"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"expected the options of an IRIM in {path}, got others ({type(error).__name__}: {error}). "
+            f"expected the options of {kind} in {path}, got others ({type(error).__name__}: {error}). "
             f"Use the version of invrim that wrote them, or train anew."
         ) from None
 

@@ -57,6 +57,11 @@ class LeastSquares(nn.Module):
         return 0.5 * (predicted - self.data).abs().square().flatten(1).sum(dim=1)
 
     def gradient(self, x: Image) -> Image:
+        if x.shape != self.back_projection.shape:
+            raise ShapeError(
+                f"expected images {tuple(self.back_projection.shape)} as the data make them, got {tuple(x.shape)}. "
+                f"Check the batch and the size."
+            )
         return self.operator.normal(x) - self.back_projection
 
     def start(self) -> Image:

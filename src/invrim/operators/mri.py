@@ -85,10 +85,7 @@ class CartesianMRI(LinearOperator):
         self.coils: LinearOperator = SingleCoil() if maps is None else CoilMaps(maps)
 
     def forward(self, x: Image) -> KSpace:
-        if x.ndim != self.ndim + 1:
-            raise ShapeError(
-                f"expected images (b, {self.ndim} axes), got {tuple(x.shape)}. Add the batch axis, or set ndim."
-            )
+        self._require_images(x)
         return self.sampling(fft_centred(self.coils(x), self.ndim))
 
     def adjoint(self, y: KSpace) -> Image:
@@ -101,6 +98,7 @@ class CartesianMRI(LinearOperator):
         Along an axis where the mask is constant the transform cancels its inverse. The shifts of the centred
         transform are phase factors in k-space that commute with the mask, so that shifting the mask once is enough.
         """
+        self._require_images(x)
         mask = self.sampling.mask
         axes = [axis for axis in range(-self.ndim, 0) if mask.shape[axis] > 1]
         if not axes:
@@ -109,15 +107,33 @@ class CartesianMRI(LinearOperator):
         k = torch.fft.fftn(self.coils(x), dim=axes, norm="ortho")
         return self.coils.adjoint(torch.fft.ifftn(mask * k, dim=axes, norm="ortho"))
 
+    @property
+    def _batch(self) -> int | None:
+        """Of mask and coil maps; None if they serve any."""
+        batch = max(len(self.sampling.mask), len(self.coils.maps) if isinstance(self.coils, CoilMaps) else 1)
+        return batch if batch > 1 else None
+
+    def _require_images(self, x: Image) -> None:
+        if x.ndim != self.ndim + 1:
+            raise ShapeError(
+                f"expected images (b, {self.ndim} axes), got {tuple(x.shape)}. Add the batch axis, or set ndim."
+            )
+        if self._batch not in {None, len(x)}:
+            raise ShapeError(
+                f"expected {self._batch} images, as many as mask and coil maps are for, got {len(x)}. Select the same "
+                f"slices of all."
+            )
+
     def _require_kspace(self, y: KSpace) -> None:
         """Refuse what broadcasting would accept, e.g. one map for four coils."""
         mask, coils = self.sampling.mask, self.coils
         single = (1, *(n if n > 1 else None for n in mask.shape[2:]))
-        known = coils.maps.shape[1:] if isinstance(coils, CoilMaps) else single
-        if y.ndim != self.ndim + 2 or any(n not in {None, k} for n, k in zip(known, y.shape[1:], strict=True)):
+        known = (self._batch, *(coils.maps.shape[1:] if isinstance(coils, CoilMaps) else single))
+        if y.ndim != self.ndim + 2 or any(n not in {None, k} for n, k in zip(known, y.shape, strict=True)):
+            sizes = [str(known[0] or "b"), *(str(n or "k") for n in known[1:])]
             raise ShapeError(
-                f"expected k-space (b, {', '.join(str(n or 'k') for n in known)}) as mask and coil maps have it, got "
-                f"{tuple(y.shape)}. Add missing axes, or give maps (b, coil, {self.ndim} axes) for these coils."
+                f"expected k-space ({', '.join(sizes)}) as mask and coil maps have it, got {tuple(y.shape)}. Add "
+                f"missing axes, or give a mask and maps (b, coil, {self.ndim} axes) for these slices and coils."
             )
 
 
@@ -133,6 +149,11 @@ def _check_shapes(mask: Tensor, maps: Tensor | None, ndim: int) -> None:
         raise ShapeError(
             f"expected complex coil maps (b, coil, {ndim} axes), got {maps.dtype} {tuple(maps.shape)}. "
             f"Add the batch axis, or set ndim."
+        )
+    if len({len(mask), len(maps)} - {1}) > 1:
+        raise ShapeError(
+            f"expected mask and coil maps of one batch, got {len(mask)} and {len(maps)}. Select the same slices "
+            f"of both."
         )
     pairs = zip(mask.shape[2:], maps.shape[2:], strict=True)
     if any(k not in {1, n} for k, n in pairs):

@@ -5,12 +5,23 @@
 
 from typing import TYPE_CHECKING, Any
 
-from invrim.training.recipe import Data, Model, Optimisation, Recipe
+from invrim.training.architectures import KINDS, IRIMOptions, RIMOptions, UNetOptions, VarNetOptions
+from invrim.training.recipe import Data, Optimisation, Recipe
 
 if TYPE_CHECKING:
     from invrim.training.run import train
 
-__all__ = ["Data", "Model", "Optimisation", "Recipe", "train"]
+__all__ = [
+    "KINDS",
+    "Data",
+    "IRIMOptions",
+    "Optimisation",
+    "RIMOptions",
+    "Recipe",
+    "UNetOptions",
+    "VarNetOptions",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from invrim.errors import TrainingError
 from invrim.metrics import psnr, ssim
-from invrim.models import IRIM
+from invrim.models import IRIM, Reconstructor
 from invrim.operators import CartesianMRI, LeastSquares, crop_centre
 from invrim.training.losses import reconstruction_loss
 from invrim.training.muon import Muon
 from invrim.training.recipe import Optimisation
+from invrim.typing import Image
 
 Batch = dict[str, Any]
 
@@ -25,18 +26,28 @@ Batch = dict[str, Any]
 class ReconstructionTask(LightningModule):
     """Reconstruct undersampled slices, compare the magnitude with the target."""
 
-    def __init__(self, model: IRIM, optimisation: Optimisation) -> None:
+    def __init__(self, model: Reconstructor, optimisation: Optimisation) -> None:
         super().__init__()
         self.model = model
         self.optimisation = optimisation
 
     def forward(self, batch: Batch) -> Tensor:
         """Return magnitudes ``(b, y, x)``, cropped to the target."""
-        fidelity = LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
-        return crop_centre(self.model(fidelity).abs(), batch["target"].shape[-2:])
+        return _magnitudes(self.model(_fidelity(batch)), batch)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the last estimate, or the mean over those of all steps."""
+
+        def loss(magnitudes: Tensor) -> Tensor:
+            return reconstruction_loss(self.optimisation.loss, magnitudes, batch["target"], batch["maximum"])
+
+        if not self.optimisation.every_step:
+            return loss(self(batch))
+        estimates = self.model(_fidelity(batch), every_step=True)
+        return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = reconstruction_loss(self.optimisation.loss, self(batch), batch["target"], batch["maximum"])
+        loss = self.loss(batch)
         if not loss.isfinite():
             raise TrainingError(
                 f"expected a finite loss, got {loss.item()} at update {self.global_step}, in {batch['name']}. Lower "
@@ -44,6 +55,12 @@ class ReconstructionTask(LightningModule):
             )
         self.log("train/loss", loss, prog_bar=True)
         return loss
+
+    def on_after_backward(self) -> None:
+        """Log how far inversion missed the true states in this backward pass; nothing where all were stored."""
+        drift = self.model.chain.watch.take() if isinstance(self.model, IRIM) else None
+        if drift is not None:
+            self.log("train/drift", drift)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         prediction, target, maximum = self(batch).float(), batch["target"], batch["maximum"]
@@ -73,6 +90,14 @@ class ReconstructionTask(LightningModule):
                 logger.experiment.add_image(
                     "target, reconstruction, error x5", panels.clamp(0, 1)[None].cpu(), self.global_step
                 )
+
+
+def _fidelity(batch: Batch) -> LeastSquares:
+    return LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
+
+
+def _magnitudes(images: Image, batch: Batch) -> Tensor:
+    return crop_centre(images.abs(), batch["target"].shape[-2:])
 
 
 def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from invrim.errors import OptionError
+from invrim.training.architectures import ModelOptions
 
 LossName = Literal["ssim", "l1", "ssim+l1"]
 
@@ -37,34 +38,6 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """Options of `invrim.IRIM`, see there."""
-
-    steps: int
-    """T, how often the network looks at the data."""
-    hidden: tuple[int, ...]
-    """Width of every block of a step."""
-    strides: tuple[int, ...]
-    """Stride of every block of a step."""
-    channels: int
-    """Channels of the state."""
-    multiplicity: int = 1
-    """Copies of the estimate."""
-    head: Literal["learned", "eta"] = "learned"
-    """How the result is read off the state."""
-    share_weights: bool = False
-    """Use the same blocks in every step."""
-    cg_iterations: int = 0
-    """Conjugate-gradient iterations, at most, that make the first estimate."""
-    initial_gain: float = 1.0
-    """Size of every block's output at the start, relative to the published initialisation."""
-    backprop: Literal["store", "invert", "exact"] = "invert"
-    """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
-    memory_budget: str | None = None
-    """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Optimisation:
     """How long and how fast to learn."""
 
@@ -82,6 +55,8 @@ class Optimisation:
     """For "step"; a third of the updates if None."""
     loss: LossName = "ssim"
     """SSIM as published, L1, or their sum."""
+    every_step: bool = False
+    """Average the loss over the estimates after all steps, as published for the RIM, not of the last alone."""
     clip: float | None = None
     """Largest gradient norm; larger ones are scaled down."""
     minutes: float | None = None
@@ -96,7 +71,7 @@ class Recipe:
     """A training run."""
 
     data: Data
-    model: Model
+    model: ModelOptions
     optimisation: Optimisation
     out: Path
     """Folder for checkpoints, logs and the final weights; a run found there is resumed."""
@@ -110,11 +85,17 @@ class Recipe:
     """Machines."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Of the nets; the state is always float32. "auto" is bf16-mixed where the processor multiplies in bfloat16."""
+    drift_warn: float | None = 1e-3
+    """Relative error of activations recomputed by inversion from which training warns, once; None never warns."""
+    drift_raise: float | None = None
+    """The same error, from which training ends; None goes on at any. What it is stands in the log, `train/drift`."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Free words that travel inside the weights file: data sources, licences."""
 
     def __post_init__(self) -> None:
         _require_positive(validate_every=self.validate_every, nodes=self.nodes)
+        _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
+        _require_fit(self.model.kind, self.optimisation)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe with paths as words, for the weights file."""
@@ -125,6 +106,18 @@ def _require_positive(**fields: float | None) -> None:
     for name, value in fields.items():
         if value is not None and not value > 0:
             raise OptionError(f"expected {name} above 0, got {value}. Raise it.")
+
+
+def _require_fit(kind: str, optimisation: Optimisation) -> None:
+    if optimisation.every_step and kind != "rim":
+        raise OptionError(
+            f"expected model.kind rim for a loss on every step, got {kind}. Leave optimisation.every_step out."
+        )
+    if optimisation.optimiser == "muon" and kind != "irim":
+        raise OptionError(
+            f"expected model.kind irim for Muon, which is for weight-normalised kernels, got {kind}. "
+            f"Set optimisation.optimiser to adam."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -12,8 +12,13 @@ from invrim.files import atomic_write, make_folder
 from invrim.training.recipe import Recipe
 
 RECIPE = "recipe.json"
-_MAY_CHANGE = {"out", "devices", "nodes", "optimisation.updates", "optimisation.minutes"}
-"""How long and on what; a run that goes on with these changed is still the same run."""
+_MAY_CHANGE = {
+    "out", "devices", "nodes", "drift_warn", "drift_raise", "optimisation.updates", "optimisation.minutes",
+}  # fmt: skip
+"""How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
+
+_LATER: dict[str, dict[str, Any]] = {"model": {"kind": "irim"}, "optimisation": {"every_step": False}}
+"""Fields that runs of earlier versions have not written down, and what they did."""
 
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
@@ -49,8 +54,9 @@ def write_recipe(recipe: Recipe) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        recipe = dict(json.loads(path.read_text(encoding="utf-8")))
+        return {**recipe, **{group: {**fields, **recipe[group]} for group, fields in _LATER.items()}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(
             f"expected the recipe of the checkpoints in {path.parent}, got no readable {path.name}. "
             f"Choose another out, or delete it."

@@ -15,7 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from invrim.models import IRIM, save_model
+from invrim.models import Reconstructor, save_model
+from invrim.training.build import build_model
 from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Recipe
@@ -25,11 +26,11 @@ WEIGHTS = "weights.safetensors"
 
 
 def train(recipe: Recipe) -> Path:
-    """Train an i-RIM and return its weights file, ``recipe.out / "weights.safetensors"``.
+    """Train a model and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes and devices. Logs are
-    in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
+    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes, devices and limits of
+    drift. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def train(recipe: Recipe) -> Path:
         If recipe fields contradict each other, or ``recipe.out`` holds the run of another recipe.
     FileError, DataError
         If the data cannot be used.
+    TrainingError, DriftError
+        If the loss is no longer finite, or inversion less exact than ``recipe.drift_raise`` demands.
     """
     _quieten()
     last = find_checkpoint(recipe)
@@ -102,18 +105,6 @@ def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
     return "bf16-mixed" if any(has for name, has in capabilities.items() if "bf16" in name) else "32-true"
 
 
-def build_model(recipe: Recipe) -> IRIM:
-    """Build the recipe's model with fresh weights."""
-    options = recipe.model
-    model = IRIM(
-        steps=options.steps, hidden=options.hidden, strides=options.strides, channels=options.channels,
-        multiplicity=options.multiplicity, head=options.head, share_weights=options.share_weights,
-        cg_iterations=options.cg_iterations, backprop=options.backprop, memory_budget=options.memory_budget,
-    )  # fmt: skip
-    model.scale_blocks(options.initial_gain)
-    return model
-
-
 def _updates_of(checkpoint: Path | None) -> int:
     if checkpoint is None:
         return 0
@@ -138,7 +129,9 @@ def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader
     return {name.removeprefix("validation/"): float(score) for name, score in scores.items()}
 
 
-def _export(model: IRIM, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]) -> None:
+def _export(
+    model: Reconstructor, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]
+) -> None:
     training, validation = (slices_of(loader) for loader in data)
     provenance = {
         "recipe": recipe.as_json(),

@@ -22,5 +22,13 @@ def test_gradients_equal_those_of_the_whole_batch(trained_apart, case):
     chain = chain_of(case[0], "store")
     chain(batch(2)).sin().sum().backward()
     mean_over_ranks = [p.grad / 2 for p in chain.parameters()]
-    for gradients in ranks:
+    for gradients, _ in ranks:
         assert_close(gradients[case], mean_over_ranks, MODES[mode])
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch without gloo")
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_every_process_watches_its_own_drift(trained_apart, case):
+    mode, ranks = trained_apart
+    for _, drifts in ranks:
+        assert 0 < drifts[case] < MODES[mode] if mode == "invert" else drifts[case] == 0

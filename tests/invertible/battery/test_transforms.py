@@ -23,7 +23,7 @@ from plain_autograd import (
     state,
 )
 
-REFUSAL = r"functorch transforms|forward mode|forward AD|Batching rule not implemented|backprop='store'"
+REFUSAL = r"Batching rule not implemented|Set chain\.backprop = 'store'"
 """How torch and invrim refuse a transform that custom backward passes cannot take."""
 
 
@@ -68,6 +68,16 @@ TRANSFORMS = {
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_function_transforms(mode, make, transform):
     assert_like_store_or_refused(mode, lambda chain, _: transform(chain), print, make, REFUSAL)
+
+
+@every_mode
+@both_kinds
+def test_forward_mode_without_gradients(mode, make):
+    def run(chain, _):
+        with torch.no_grad():
+            return forward_mode(chain)
+
+    assert_like_store_or_refused(mode, run, print, make, REFUSAL)
 
 
 @every_mode

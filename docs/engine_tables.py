@@ -1,0 +1,55 @@
+"""The tables of docs/engine.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markdown import megabytes, origin, table
+
+NAMES = {"2d-stride1": "2D, stride 1", "2d-stride2": "2D, stride 2", "3d": "3D"}
+
+
+def engines_table(result: dict[str, Any]) -> str:
+    """One line an engine and size: time, and peak memory at every depth."""
+    measurements = result["results"]["measurements"]
+    depths = sorted({found["depth"] for found in measurements})
+    lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for found in measurements:
+        lines.setdefault((found["size"], found["engine"]), {})[found["depth"]] = found
+    head = ["size", "engine", f"time, {depths[-1]} blocks", *(f"peak, {depth} blocks" for depth in depths)]
+    body = []
+    for (size, engine), by_depth in lines.items():
+        deepest = by_depth[depths[-1]]
+        if "unavailable" in deepest:
+            continue
+        body.append([NAMES[size], f"`{engine}`", _time(deepest), *(_peak(by_depth.get(depth, {})) for depth in depths)])
+    return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
+
+
+def budget_table(result: dict[str, Any]) -> str:
+    """One line a budget."""
+    body = [
+        [megabytes(row["budget"]), megabytes(row["peak"]), f"{row['time_ratio_to_store']:.2f}"]
+        for row in result["results"]
+    ]
+    setting = result["setting"]
+    what = f"{setting['depth']} blocks, state ({setting['channels']}, {setting['size']}, {setting['size']})"
+    head = ["budget", "measured peak", 'time, relative to `"store"`']
+    return f"{table(head, body)}\n\n{what}; {origin(result)}."
+
+
+def _time(found: dict[str, Any]) -> str:
+    if "ratio" not in found:
+        return "-"
+    flag = "" if found.get("within_tolerance", True) else ", wrong gradients"
+    return f"{found['ratio']:.2f}{flag}"
+
+
+def _peak(found: dict[str, Any]) -> str:
+    return megabytes(found["peak_bytes"]) if "peak_bytes" in found else "-"
+
+
+def _versions(result: dict[str, Any]) -> str:
+    versions = {name: version for name, version in result["versions"].items() if version is not None}
+    peers = [f"{name} {versions[name]}" for name in ("memcnn", "invtorch", "revtorch", "revlib") if name in versions]
+    return ", ".join(peers) or "No other library took part"

@@ -1,0 +1,57 @@
+"""Gradients of a reversible block, summed over the tiles in which it is evaluated."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invrim.invertible import PulledBack, add_gradients, trainable, vector_jacobian
+from invrim.layers.mixing import OrthogonalMixing, correlate, mix, mix_into_
+from invrim.layers.residual import ResidualNet
+from invrim.layers.tiles import Tile, at, spread_into_
+
+
+class TileGradients:
+    r"""Backpropagate :math:`x + U_R^T G(U_L x)` tile by tile.
+
+    The gradient of :math:`h = U_L x` is gathered for the whole space, half a state: what a tile says of its halo adds
+    to its neighbours', and the gradient of :math:`U_L` needs it together with the input x, complete only after the
+    last tile. Until then the gradient of the output stays as it came, for the tiles that have still to read it.
+
+    Parameters
+    ----------
+    mixing, net
+        U and G.
+    grad_out
+        Gradient of the block's output ``(b, C, ...)``; `pull_back` overwrites it.
+    """
+
+    def __init__(self, mixing: OrthogonalMixing, net: ResidualNet, grad_out: Tensor) -> None:
+        self.mixing = mixing
+        self.net = net
+        self.grad_out = grad_out
+        with torch.enable_grad():
+            self.u_read, self.u_write = mixing.split()
+        self._grad_h: Tensor | None = None
+        self._grad_write = torch.zeros_like(self.u_write)
+        self._gradients: dict[Tensor, Tensor] = {}
+
+    def add(self, h: Tensor, g: Tensor, tile: Tile) -> None:
+        """Backpropagate through one evaluation: ``h`` on the tile and its halo, ``g`` on the tile."""
+        grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice
+        gradients = vector_jacobian(g, [h, *trainable(self.net)], mix(self.u_write, grad_out))
+        self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
+        add_gradients(self._gradients, gradients)
+        if self.mixing.vectors.requires_grad:
+            self._grad_write += correlate(g, grad_out)
+
+    def pull_back(self, z: Tensor) -> PulledBack:
+        """Finish, given the block's input."""
+        grad_h, gradients = self._grad_h, self._gradients
+        assert grad_h is not None, "every space has a tile"
+        if self.mixing.vectors.requires_grad:
+            grad_u = (correlate(grad_h, z), self._grad_write)
+            (gradients[self.mixing.vectors],) = torch.autograd.grad(
+                (self.u_read, self.u_write), (self.mixing.vectors,), grad_u
+            )
+        return PulledBack(z, mix_into_(self.grad_out, self.u_read.mT, grad_h), gradients)

@@ -1,0 +1,75 @@
+"""A state walked over tile by tile, so that a net needs the working memory of one tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from invrim.errors import OptionError
+
+
+class Tile(NamedTuple):
+    """A part of the space, and what a net has to see around it."""
+
+    inner: tuple[slice, ...]
+    """Voxels that the tile stands for, one slice an axis."""
+    outer: tuple[slice, ...]
+    """Those and their halo: one cell of the net's stride on every side where the space goes on."""
+    margins: tuple[tuple[int, int], ...]
+    """Cells of halo ``(before, after)`` along each axis, 0 at the border of the space."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Voxels of `inner` along each axis."""
+        return tuple(axis.stop - axis.start for axis in self.inner)
+
+
+def tile_per_axis(tile: int | Sequence[int] | None, stride: Sequence[int]) -> tuple[int, ...] | None:
+    """One tile size for each axis, in voxels; each a multiple of the stride. None stays None: no tiles."""
+    if tile is None:
+        return None
+    sizes = (tile,) * len(stride) if isinstance(tile, int) else tuple(tile)
+    if len(sizes) != len(stride) or any(size < 1 or size % d for size, d in zip(sizes, stride, strict=True)):
+        raise OptionError(
+            f"expected a tile of positive multiples of the stride {tuple(stride)}, got {sizes}. "
+            f"Give one number for all axes, or {len(stride)} of them."
+        )
+    return sizes
+
+
+def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[int]) -> list[Tile]:
+    """Divide a space of so many voxels along each axis, in the order of memory; None is one tile without halo."""
+    axes = [_divide(n, size, d) for n, size, d in zip(space, tile or space, stride, strict=True)]
+    return [Tile(*zip(*parts, strict=True)) for parts in product(*axes)]
+
+
+def at(x: Tensor, region: tuple[slice, ...]) -> Tensor:
+    """View a region of ``(b, c, ...)``."""
+    index: list[Any] = [..., *region]
+    return x[tuple(index)]
+
+
+def spread_into_(total: Tensor | None, part: Tensor, tile: Tile, space: Sequence[int]) -> Tensor:
+    """Add what ``part`` ``(b, c, *outer)`` says of a tile and its halo to ``total`` ``(b, c, *space)``.
+
+    None is a total of zeros; where the tile is all there is, the part becomes the total.
+    """
+    if total is None:
+        if part.shape[2:] == tuple(space):
+            return part
+        total = part.new_zeros(*part.shape[:2], *space)
+    at(total, tile.outer).add_(part)
+    return total
+
+
+def _divide(n: int, size: int, stride: int) -> list[tuple[slice, slice, tuple[int, int]]]:
+    """Inner slice, outer slice and margins of every tile along one axis."""
+    parts = []
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        outer = slice(max(start - stride, 0), min(stop + stride, n))
+        parts.append((slice(start, stop), outer, (int(start > 0), int(stop < n))))
+    return parts
