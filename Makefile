@@ -18,7 +18,7 @@ help:
 	@echo "make demo      install, then the whole story on this machine   (ARGS=\"--minutes 1\" for a short one)"
 	@echo "make test      install, then all tests                         (ARGS=\"tests/laws\" for some)"
 	@echo "make check     style, types, and who may import whom"
-	@echo "make bench     measure memory, time and quality; writes benchmarks/results/*.json"
+	@echo "make bench     measure memory, time, quality and stability; writes benchmarks/results/*.json"
 	@echo "make weights   make the training data and train the weights that ship (hours without a GPU)"
 	@echo "make clean     remove the virtual environment and everything that tools left behind; runs/ stays"
 
@@ -40,6 +40,8 @@ bench: $(VENV)/.run
 	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/drift.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/stability.py
+	$(BIN)/python benchmarks/stability_figure.py
 	$(BIN)/python docs/fill_tables.py
 
 weights: $(VENV)/.run

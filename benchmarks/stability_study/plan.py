@@ -14,7 +14,7 @@ Job = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much of everything; the whole takes some 25 minutes of one core."""
+    """How much of everything; measured on one core, see ``seconds`` of every job."""
 
     layers: tuple[str, ...] = tuple(CONTESTANTS)
     depths: tuple[int, ...] = (50, 200, 400, 1000)
@@ -26,19 +26,21 @@ class Plan:
     gains: tuple[float, ...] = (1, 4, 16, 64)
     """Of the last convolution of the nets, in chains of `long_depth` of our own layer."""
     small_gain: float = 0.1
-    """Of the nets at the start of short trainings: nearly the identity, as Glow's authors start their couplings."""
+    """Of the nets at the start of trainings: nearly the identity, as Glow's authors start their couplings."""
     short_steps: int = 10
-    short_rate: float = 1e-3
     short_depths: tuple[int, ...] = (50, 200)
-    short_seeds: int = 1
     long_depth: int = 400
-    long_runs: tuple[tuple[float, float, int], ...] = ((0.1, 1e-3, 50), (1, 1e-3, 10), (0.1, 1e-4, 15))
-    """Gain at the start, learning rate and steps."""
+    long_steps: int = 50
+    long_rate: float = 1e-3
+    more_steps: int = 10
+    """Of further runs at `long_depth`: with nets as they come (gain 1), and with a tenth of the learning rate."""
+    more_layers: tuple[str, ...] = ("glow-exp", "glow-exp-fitted", "glow-sigmoid-fitted", OURS)
+    """Those that did not learn at `long_rate` and can be inverted, and ours, get the tenth."""
 
 
 QUICK = Plan(
     layers=(OURS, "glow-exp-fitted"), depths=(4,), seeds=1, gains=(4,), short_steps=1, short_depths=(4,),
-    long_depth=4, long_runs=((0.1, 1e-3, 2),),
+    long_depth=4, long_steps=2, more_steps=1, more_layers=(),
 )  # fmt: skip
 
 
@@ -49,27 +51,25 @@ def jobs_of(plan: Plan) -> Iterator[Job]:
     """
     shallow = [depth for depth in plan.depths if depth <= plan.long_depth]
     deep = [depth for depth in plan.depths if depth > plan.long_depth]
-    first, *others = plan.long_runs
+    at_start = {"gain": plan.small_gain, "rate": plan.long_rate}
     yield from _untrained(plan, shallow, plan.seeds)
-    yield from _long(plan, *first)
+    for layer in plan.layers:
+        yield _job(plan, "long", layer, plan.long_depth, 0, **at_start, steps=plan.long_steps)
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
     yield from _untrained(plan, deep, plan.deep_seeds)
-    for depth, seed, layer in product(plan.short_depths, range(plan.short_seeds), plan.layers):
-        how = {"gain": plan.small_gain, "rate": plan.short_rate, "steps": plan.short_steps}
-        yield _job(plan, "short", layer, depth, seed, **how)
-    for run in others:
-        yield from _long(plan, *run)
+    for depth, layer in product(plan.short_depths, plan.layers):
+        yield _job(plan, "short", layer, depth, 0, **at_start, steps=plan.short_steps)
+    for layer in plan.more_layers:
+        tenth = {**at_start, "rate": plan.long_rate / 10}
+        yield _job(plan, "long", layer, plan.long_depth, 0, **tenth, steps=plan.more_steps)
+    for layer in plan.layers:
+        yield _job(plan, "long", layer, plan.long_depth, 0, gain=1, rate=plan.long_rate, steps=plan.more_steps)
 
 
 def _untrained(plan: Plan, depths: Sequence[int], seeds: int) -> Iterator[Job]:
     for depth, seed, layer in product(depths, range(seeds), plan.layers):
         yield _job(plan, "initialisation", layer, depth, seed, gain=1)
-
-
-def _long(plan: Plan, gain: float, rate: float, steps: int) -> Iterator[Job]:
-    for layer in plan.layers:
-        yield _job(plan, "long", layer, plan.long_depth, 0, gain=gain, rate=rate, steps=steps)
 
 
 def _job(plan: Plan, kind: str, layer: str, depth: int, seed: int, **more: float) -> Job:
