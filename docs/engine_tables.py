@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from markdown import megabytes, origin, table
+from measured import megabytes, origin, table
 
 NAMES = {"2d-stride1": "2D, stride 1", "2d-stride2": "2D, stride 2", "3d": "3D"}
 

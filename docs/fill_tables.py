@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_tables import budget_table, engines_table
-from markdown import megabytes, origin, table
+from measured import megabytes, origin, table
 from stability_tables import gain_table, precision_table, trained_table, training_table, untrained_table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from markdown import origin, table
+from measured import origin, table
 
 
 def untrained_table(result: dict[str, Any]) -> str:
