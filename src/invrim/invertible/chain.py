@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Literal, get_args, overload
 
 import torch
@@ -15,7 +15,7 @@ from invrim.invertible.budget import bytes_of, inverted_steps
 from invrim.invertible.drift import DriftWatch
 from invrim.invertible.engine import invert_to_learn
 from invrim.invertible.exact import Grid
-from invrim.invertible.footprint import Footprint, footprints, situation
+from invrim.invertible.footprint import footprints, situation
 from invrim.invertible.refusals import refuse_tangents
 
 Backprop = Literal["store", "invert", "exact"]
@@ -30,7 +30,7 @@ class InvertibleChain(Invertible):
         The steps, first to last. One step may occur several times (shared weights), and a step may be a chain.
     backprop
         ``"store"`` is plain autograd: every activation is kept. ``"invert"`` keeps the final state only and walks back
-        by inversion; memory does not grow with the number of steps, time is up to 4/3 of ``"store"``. ``"exact"`` is
+        by inversion; memory does not grow with the number of steps, time is about 4/3 of ``"store"``. ``"exact"`` is
         ``"invert"`` on a fixed-point state: every activation comes back bit for bit, for some more time; its steps
         must be `ExactlyInvertible`. The outermost chain decides for the chains inside it.
     anchor_every
@@ -40,8 +40,8 @@ class InvertibleChain(Invertible):
         Bytes, or words such as ``"8GB"``. With ``"invert"``: store as many of the last steps as fit, and invert the
         others, so that time grows from that of ``"store"`` only as far as memory forces it. Counted is what a call
         adds to the caller's input until the end of its backward pass: states, their gradients, what is stored, and
-        working space; not the gradients of parameters. The first call with
-        a new shape finds out by running every step once in either way, and takes as long as two others.
+        working space; not the gradients of parameters. The first call with a new shape, or with other
+        ``return_states``, finds out by running every step once in either way, and takes as long as two others.
     watch
         Limits for the inversion error in training. By default it warns once, beyond 1e-3; ``chain.watch.take()`` has
         the number for a log. The outermost chain watches for the chains inside it.
@@ -76,7 +76,7 @@ class InvertibleChain(Invertible):
         self.anchor_every = anchor_every
         self.memory_budget = None if memory_budget is None else bytes_of(memory_budget)
         self.watch = watch or DriftWatch()
-        self._footprints: dict[object, list[Footprint]] = {}
+        self._decided: dict[Hashable, int] = {}
 
     @overload
     def forward(self, z: Tensor, context: object = None, /) -> Tensor: ...
@@ -170,10 +170,10 @@ class InvertibleChain(Invertible):
             return 0
         if self.memory_budget is None:
             return len(steps)
-        key = situation(steps, z, context)
-        if key not in self._footprints:
-            self._footprints[key] = footprints(steps, z, context)
-        return inverted_steps(self._footprints[key], self.memory_budget, kept=wanted)
+        key = (situation(steps, z, context), tuple(wanted), self.memory_budget)
+        if key not in self._decided:
+            self._decided[key] = inverted_steps(footprints(steps, z, context), self.memory_budget, kept=wanted)
+        return self._decided[key]
 
     def _evaluate(self, arithmetic: Floating, step: Invertible, z: Tensor, context: object) -> Tensor:
         if self.backprop == "exact":

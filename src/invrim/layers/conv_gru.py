@@ -34,7 +34,8 @@ class ConvGRU(nn.Module):
         for convolution in (self.reading, self.keeping):
             for gate in convolution.weight.data.chunk(3):
                 nn.init.orthogonal_(gate)
-            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution may have none
+            assert convolution.bias is not None
+            nn.init.zeros_(convolution.bias)
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """Return the memory after ``x`` was seen; it is also the output."""

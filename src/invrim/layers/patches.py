@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from invrim.layers.mixing import mix
+
 
 def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> Tensor:
     """Convolve ``(b, c, ...)``, sizes divisible by the stride, with ``weight`` ``(out, c, *stride)``, once a patch."""
@@ -27,9 +29,7 @@ def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
     The patches come as ``(b, out, voxels of a patch, ...)``: what treats every voxel alike may do so before
     `lay_out_patches`, which copies them.
     """
-    matrix = weight.flatten(1).mT
-    patches = torch.bmm(matrix.expand(len(x), *matrix.shape), x.flatten(2))
-    return patches.view(len(x), weight.shape[1], math.prod(stride), *x.shape[2:])
+    return mix(weight.flatten(1).mT, x).unflatten(1, (weight.shape[1], math.prod(stride)))
 
 
 def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:

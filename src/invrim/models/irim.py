@@ -146,10 +146,11 @@ class IRIM(Reconstructor):
         std = standard_deviation(reference, self.normalisation_crop)
         scale = nonzero(std)
         scaled = Rescaled(fidelity, scale)
-        if start is None:
-            estimate = self._first_estimate(scaled, reference / per_sample(scale, reference))
-        else:
-            estimate = unfold(start, self.images) / per_sample(scale, reference)
+        first = reference if start is None else unfold(start, self.images)
+        estimate = first / per_sample(scale, first)
+        if start is None and self.cg_iterations > 0:
+            solution = conjugate_gradient(scaled, fold(estimate, self.images), self.cg_iterations)
+            estimate = unfold(solution, self.images)
         z = self.initial_state(estimate, metadata)
         z = self.chain(z, scaled)
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
@@ -180,12 +181,6 @@ class IRIM(Reconstructor):
         if self.head is not None:
             return to_images(self.head(z).to(z.dtype))
         return to_images(z[:, : 2 * self.images * self.multiplicity])[:, : self.images]
-
-    def _first_estimate(self, fidelity: DataFidelity, back_projection: Image) -> Image:
-        if self.cg_iterations == 0:
-            return back_projection
-        solution = conjugate_gradient(fidelity, fold(back_projection, self.images), self.cg_iterations)
-        return unfold(solution, self.images)
 
 
 def _check_options(
