@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from invrim import InvertibleChain, ReversibleBlock
 from invrim.invertible.budget import peak
 from invrim.invertible.footprint import footprints
 from invrim.planning.memory import forget_peak, growth_during, run_apart
+from stopwatch import cpu_seconds
 
 QUESTION = "Does a memory budget keep its word, and what does it cost?"
 MEGABYTE = 1e6
@@ -90,14 +91,8 @@ def time_ratios(options: argparse.Namespace, budgets: list[int]) -> list[float]:
     plain = InvertibleChain(shared, backprop="store")
     for chain in (plain, *chains):
         step(chain, z)
-    rounds = [[seconds(chain, z) for chain in (plain, *chains)] for _ in range(options.repeats)]
+    rounds = [[cpu_seconds(partial(step, chain, z)) for chain in (plain, *chains)] for _ in range(options.repeats)]
     return [statistics.median(turn[1 + i] / turn[0] for turn in rounds) for i in range(len(chains))]
-
-
-def seconds(chain: InvertibleChain, z: Tensor) -> float:
-    start = time.process_time()
-    step(chain, z)
-    return time.process_time() - start
 
 
 def step(chain: InvertibleChain, z: Tensor) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from envelope import RESULTS, write_results
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.invertible import DriftWatch, arithmetic, engine, handover
 from invrim.invertible.drift import sample
+from stopwatch import cpu_seconds
 
 QUESTION = "What does watching the drift cost a training step?"
 REPETITIONS = 300
@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     z = torch.randn(1, options.channels, options.size, options.size)
-    watch_seconds = statistics.median(seconds(partial(watch_once, z)) for _ in range(REPETITIONS))
+    watch_seconds = statistics.median(cpu_seconds(partial(watch_once, z)) for _ in range(REPETITIONS))
     results = {"state_bytes": z.nbytes, "watch_seconds": watch_seconds, "steps": {}}
     for count in options.blocks:
         chain = InvertibleChain([ReversibleBlock(options.channels, options.channels) for _ in range(count)])
@@ -61,9 +61,9 @@ def interleaved(chain: InvertibleChain, z: Tensor, steps: int) -> tuple[float, f
     step = partial(train, chain, z)
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(steps + 1):
-        taken[0].append(seconds(step))
+        taken[0].append(cpu_seconds(step))
         with unwatched():
-            taken[1].append(seconds(step))
+            taken[1].append(cpu_seconds(step))
     return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])  # the first turn warms up
 
 
@@ -93,12 +93,6 @@ def unwatched() -> Iterator[None]:
         mock.patch.object(engine, "_note_drift", return_value=None),
     ):
         yield
-
-
-def seconds(work: Callable[[], None]) -> float:
-    start = time.process_time()  # not the clock's: other processes may share the processor
-    work()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from envelope import RESULTS, write_results
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.planning.memory import forget_peak, growth_during, run_apart
+from stopwatch import cpu_seconds
 
 QUESTION = "What do tiles save at the peak of a training step, and what do they cost?"
 
@@ -120,14 +121,8 @@ def time_ratio(case: Case, mode: str, repeats: int) -> float:
     """Median over rounds of the processor time of a step in tiles, relative to a whole one in the same round."""
     chains = [build(case, mode, TIMED_BLOCKS, tiled) for tiled in (False, True)]
     eta = image(case.space)
-    rounds = [[seconds(chain, eta, case.channels) for chain in chains] for _ in range(repeats + 1)]
+    rounds = [[cpu_seconds(partial(step, chain, eta, case.channels)) for chain in chains] for _ in range(repeats + 1)]
     return statistics.median(tiled / whole for whole, tiled in rounds[1:])  # the first round warms up
-
-
-def seconds(chain: InvertibleChain, eta: Tensor, channels: int) -> float:
-    start = time.process_time()
-    step(chain, eta, channels)
-    return time.process_time() - start
 
 
 def step(chain: InvertibleChain, eta: Tensor, channels: int) -> None:

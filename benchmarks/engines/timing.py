@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from engines.registry import ENGINES, REFERENCE, why_not
 from engines.work import Precision, Work
+from stopwatch import cpu_seconds
 
 Facts = dict[str, Any]
 
@@ -80,21 +82,16 @@ def _take_turns(chains: dict[str, nn.Module], work: Work, repeats: int) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in chains}
     for _ in range(repeats):
         for name, chain in chains.items():
-            seconds[name].append(_seconds_on_card(chain, work) if work.z.is_cuda else _seconds_of_cpu(chain, work))
+            seconds[name].append(
+                _seconds_on_card(chain, work) if work.z.is_cuda else cpu_seconds(partial(work.step, chain))
+            )
     return seconds
 
 
-def _seconds_of_cpu(chain: nn.Module, work: Work) -> float:
-    """Time that this process was given: what else runs on the machine hardly counts."""
-    start = time.process_time()
-    work.step(chain)
-    return time.process_time() - start
-
-
-def _seconds_on_card(chain: nn.Module, work: Work) -> float:
+def _seconds_on_card(step: Callable[[], object]) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
-    work.step(chain)
+    step()
     end.record()
     end.synchronize()
     return start.elapsed_time(end) / 1e3
