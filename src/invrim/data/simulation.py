@@ -15,7 +15,7 @@ from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
 from invrim.data.masks import columns_of_file, require_acceleration
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
-from invrim.operators.fourier import fft_centred
+from invrim.operators.fourier import fft_centred, ifft_centred
 
 _PHASE_ORDER = 3
 """Polynomial order of the background phase: field inhomogeneity varies slowly over a head."""
@@ -77,7 +77,8 @@ def simulate_volume(
     Returns
     -------
     Acquisition
-        With target = noise-free magnitude and truth ``image`` ``(slices, y, x)`` and ``maps`` ``(coil, y, x)``.
+        With truth ``image`` ``(slices, y, x)`` and ``maps`` ``(coil, y, x)``. The target of one coil is the noise-free
+        magnitude; of several, the root sum of squares of their fully sampled images, noise included, as fastMRI has it.
 
     Raises
     ------
@@ -95,13 +96,14 @@ def simulate_volume(
     kspace = fft_centred(maps * image.unsqueeze(1))
     deviation = float(magnitude[magnitude > OBJECT].mean()) / snr
     kspace += deviation * _white_noise(kspace.shape, generator)
+    target = magnitude if coils == 1 else torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
     mask = None if acceleration == 1 else columns_of_file(size[1], acceleration, name)
     return Acquisition(
         name=name,
         kspace=kspace if mask is None else kspace * mask,
         mask=mask,
-        target=magnitude,
-        attributes={"acquisition": "simulated", "max": float(magnitude.max()), "snr": snr, "seed": seed},
+        target=target,
+        attributes={"acquisition": "simulated", "max": float(target.max()), "snr": snr, "seed": seed},
         truth={"image": image, "maps": maps},
     )
 

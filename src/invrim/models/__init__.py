@@ -1,6 +1,6 @@
 """Floor 3: the i-RIM, and the baselines it is compared with."""
 
-from invrim.models.base import Reconstructor
+from invrim.models.base import Reconstructor, Solver
 from invrim.models.irim import IRIM
 from invrim.models.registry import MODELS
 from invrim.models.rim import RIM
@@ -13,6 +13,7 @@ __all__ = [
     "MODELS",
     "RIM",
     "Reconstructor",
+    "Solver",
     "UNet",
     "VarNet",
     "load_model",

@@ -20,7 +20,7 @@ from invrim.models.base import Reconstructor
 from invrim.models.coil_map_refinement import CoilMapRefinement
 from invrim.models.intensity import reference_image, standard_deviation
 from invrim.operators.conjugate_gradient import conjugate_gradient
-from invrim.operators.fidelity import DataFidelity, Rescaled
+from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.typing import Image, State
 
 Head = Literal["learned", "eta"]
@@ -185,6 +185,10 @@ class IRIM(Reconstructor):
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
         images = [fold(self.read(z) * per_sample(std, estimate), self.images) for z in states]
         return torch.stack(images) if every_step else images[0]
+
+    def magnitude(self, fidelity: LeastSquares, images: Image) -> Tensor:
+        """As of `Solver`; of several images, one a coil, their root sum of squares."""
+        return torch.linalg.vector_norm(images, dim=1) if self.images > 1 else super().magnitude(fidelity, images)
 
     @torch.no_grad()
     def scale_blocks(self, gain: float) -> None:

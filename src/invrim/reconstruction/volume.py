@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from invrim.data.formats.fastmri import read_acquisition, read_header, write_reconstruction
 from invrim.data.formats.header import Header
@@ -16,7 +16,7 @@ from invrim.data.formats.pictures import write_picture
 from invrim.data.masks import require_acceleration
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder, require_separate
-from invrim.models import IRIM
+from invrim.models import IRIM, Solver
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
@@ -64,13 +64,13 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
     require_separate([(path, out) for path in paths for out in job.outputs(path).values()])
 
 
-def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
+def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
     """Reconstruct one file and write ``job.out / path.name`` with dataset ``reconstruction``.
 
     Parameters
     ----------
     model
-        Anything called as ``model(fidelity)`` that returns complex images.
+        What makes complex images of ``model(fidelity)``, and magnitudes of those.
     path
         fastMRI-schema file.
     job
@@ -105,7 +105,7 @@ def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progre
 
 @torch.no_grad()
 def reconstruct_slices(
-    model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None
+    model: Solver, path: Path, job: Job, on_progress: Progress | None = None
 ) -> tuple[Tensor, float]:
     """Return the magnitudes of a file's slices, float32 ``(slices, y, x)``, and their maximum.
 
@@ -120,17 +120,16 @@ def reconstruct_slices(
     for first in range(0, header.slices, job.batch):
         chosen = slice(first, min(first + job.batch, header.slices))
         acquisition = undersampled(read_acquisition(path, chosen), mask)
-        images = model(fidelity_of(acquisition, coilwise=coilwise).to(device)).abs().cpu()
-        if coilwise:
-            images = torch.linalg.vector_norm(images, dim=1)
-        done.append(crop_centre(images.float(), header.target_size or header.matrix))
+        fidelity = fidelity_of(acquisition, coilwise=coilwise).to(device)
+        images = model.magnitude(fidelity, model(fidelity)).float().cpu()
+        done.append(crop_centre(images, header.target_size or header.matrix))
         if on_progress is not None:
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
     return volume, float(volume.max())
 
 
-def _is_coilwise(model: nn.Module, header: Header) -> bool:
+def _is_coilwise(model: Solver, header: Header) -> bool:
     """Whether the model estimates one image per coil; refuse files with another number of coils."""
     images = model.images if isinstance(model, IRIM) else 1
     if images > 1 and header.coils != images:

@@ -33,7 +33,8 @@ class ReconstructionTask(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return magnitudes ``(b, y, x)``, cropped to the target."""
-        return _magnitudes(self.model(_fidelity(batch)), batch)
+        fidelity = _fidelity(batch)
+        return self._magnitudes(fidelity, self.model(fidelity), batch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Of the last estimate, or the mean over those of all steps."""
@@ -43,8 +44,9 @@ class ReconstructionTask(LightningModule):
 
         if not self.optimisation.every_step:
             return loss(self(batch))
-        estimates = self.model(_fidelity(batch), every_step=True)
-        return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
+        fidelity = _fidelity(batch)
+        estimates = self.model(fidelity, every_step=True)
+        return torch.stack([loss(self._magnitudes(fidelity, images, batch)) for images in estimates]).mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)
@@ -83,6 +85,9 @@ class ReconstructionTask(LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.optimisation))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _magnitudes(self, fidelity: LeastSquares, images: Image, batch: Batch) -> Tensor:
+        return crop_centre(self.model.magnitude(fidelity, images), batch["target"].shape[-2:])
+
     def _show(self, prediction: Tensor, target: Tensor, maximum: Tensor) -> None:
         panels = torch.cat([target, prediction, 5 * (prediction - target).abs()], dim=-1) / maximum
         for logger in self.loggers:
@@ -94,10 +99,6 @@ class ReconstructionTask(LightningModule):
 
 def _fidelity(batch: Batch) -> LeastSquares:
     return LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
-
-
-def _magnitudes(images: Image, batch: Batch) -> Tensor:
-    return crop_centre(images.abs(), batch["target"].shape[-2:])
 
 
 def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:
