@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from invrim.operators import LeastSquares
 from invrim.typing import Image
@@ -18,7 +18,20 @@ class Reconstructor(nn.Module, ABC):
     """
 
     options: dict[str, Any]
+    images: int = 1
+    """Complex images that the fidelity takes at once; several are the coils', each by itself."""
+    coil_maps: bool = True
+    """Whether the fidelity comes with coil maps, as files are trained on and reconstructed."""
+    metadata: int = 0
+    """How many numbers that are known of the scan the model reads."""
 
     @abstractmethod
     def forward(self, fidelity: LeastSquares, /) -> Image:
         """Reconstruct."""
+
+
+def reconstruct(model: nn.Module, fidelity: LeastSquares, metadata: Tensor) -> Image:
+    """Call a model on a fidelity, and with the metadata ``(b, n)`` if it is one that reads them."""
+    reads = isinstance(model, Reconstructor) and model.metadata > 0
+    images: Image = model(fidelity, metadata=metadata) if reads else model(fidelity)
+    return images
