@@ -59,7 +59,7 @@ def test_how_it_is_trained_may_be_chosen():
 
 
 def test_an_unknown_name_and_a_copy():
-    with pytest.raises(OptionError, match="expected a preset of fastmri-singlecoil-2019, .*, got 'fastmri'"):
+    with pytest.raises(OptionError, match=r"expected a preset of fastmri-singlecoil-2019, .*, got 'fastmri'"):
         IRIM.from_preset("fastmri")
     preset("volume-400")["steps"] = 1
     assert PRESETS["volume-400"]["steps"] == 8
