@@ -64,9 +64,12 @@ def _population_ssim(x, y):
 
 
 def test_reflect_padding_averages_over_all_pixels_of_the_mirrored_image():
+    """As the authors' loss: population covariance."""
     prediction, target = pair()
-    mirrored = [torch.from_numpy(np.pad(image.numpy(), ((0, 0), (3, 3), (3, 3)), "reflect")) for image in pair()]
-    torch.testing.assert_close(ssim(prediction, target, 5.0, padding="reflect"), ssim(*mirrored, 5.0))
+    x, y = (torch.from_numpy(np.pad(image.numpy(), ((0, 0), (3, 3), (3, 3)), "reflect")) / 5 for image in pair())
+    found = ssim(prediction, target, 5.0, padding="reflect")
+    torch.testing.assert_close(found, _population_ssim(x, y))
+    assert (found - ssim(x, y, 1.0)).abs().min() > 1e-5
 
 
 @pytest.mark.parametrize("padding", ["valid", "reflect"])

@@ -42,9 +42,9 @@ class Augmentation:
         return fft_centred(images), target.flip(mirrored)
 
     def crop(
-        self, kspace: Tensor, maps: Tensor, target: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Keep the same rows of k-space ``(coil, ky, kx)``, maps ``(coil, y, x)`` and target ``(y, x)``.
+        self, kspace: Tensor, maps: Tensor | None, target: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Keep the same rows of k-space ``(coil, ky, kx)``, maps ``(coil, y, x)``, if any, and target ``(y, x)``.
 
         A target with fewer rows is the centre of the image, which is then what the rows are taken from. The columns
         of k-space stay as they are, missing ones too.
@@ -56,5 +56,5 @@ class Augmentation:
         border = (kspace.shape[-2] - target.shape[-2]) // 2
         # Readout is y; along it alone, transformed as the last axis.
         lines = ifft_centred(kspace.mT, ndim=1).mT.narrow(-2, border + first, rows)
-        maps = maps.narrow(-2, border + first, rows)
+        maps = None if maps is None else maps.narrow(-2, border + first, rows)
         return fft_centred(lines.mT, ndim=1).mT, maps, target.narrow(-2, first, rows)

@@ -19,7 +19,9 @@ from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
 from invrim.data.index import SliceEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS, random_columns, seed_of
+from invrim.data.recropping import recrop
 from invrim.errors import DataError, about
+from invrim.operators.crop import crop_centre
 
 Item = dict[str, Any]
 
@@ -28,8 +30,9 @@ class SliceDataset(Dataset[Item]):
     """Undersampled slices with their targets.
 
     An item holds ``kspace`` complex64 ``(coil, ky, kx)``, zero where not sampled; ``mask`` float32 ``(1, 1, kx)``;
-    ``maps`` complex64 ``(coil, y, x)`` from the calibration lines of the whole slice; ``target`` float32 ``(y, x)``;
-    ``maximum`` of the volume; ``name`` and ``slice``. Headers are read at the start, slices on demand.
+    ``maps`` complex64 ``(coil, y, x)`` from the calibration lines of the whole slice; ``metadata`` float32 ``(8,)``, as
+    `invrim.data.protocol` codes the scan; ``target`` float32 ``(y, x)``; ``maximum`` of the volume; ``name`` and
+    ``slice``. Headers are read at the start, slices on demand.
 
     Parameters
     ----------
@@ -43,8 +46,15 @@ class SliceDataset(Dataset[Item]):
         each acceleration, with masks seeded by the file name.
     readout_crop
         In training, keep this many rows, placed at random. Exact physics: the readout is fully sampled.
+    image_crop
+        In training, crop or pad images to this square before they are undersampled, as published, see `recrop`. Such
+        files must be fully sampled and have no mask.
+    target_crop
+        Compare no more than this central square of the target, as published.
     flip
         In training, mirror both axes at random (the phase encoding only where all its lines are there).
+    coil_maps
+        Whether items have ``maps``.
     seed
         Of masks, crops and flips.
     """
@@ -57,14 +67,22 @@ class SliceDataset(Dataset[Item]):
         center_fractions: Sequence[float] = CENTER_FRACTIONS,
         training: bool = True,
         readout_crop: int | None = None,
+        image_crop: int | None = None,
+        target_crop: int | None = None,
         flip: bool = False,
+        coil_maps: bool = True,
         seed: int = 0,
     ) -> None:
         self.training = training
+        self.image_crop = image_crop if training else None
+        self.target_crop = target_crop
+        self.coil_maps = coil_maps
         self.augmentation = Augmentation(readout_crop=readout_crop, flip=flip)
         self.seed = seed
         self.epoch = 0
         self.entries = index_of(Path(folder))
+        if self.image_crop is not None:
+            _require_no_masks(self.entries)
         pairs = list(zip(accelerations, center_fractions, strict=True))
         self._items = [
             (entry, chosen)
@@ -80,7 +98,8 @@ class SliceDataset(Dataset[Item]):
     def shape_of(self, number: int) -> tuple[object, ...]:
         """Matrix, coils and target size of an item: those that stack are equal."""
         entry, _ = self._items[number]
-        return entry.shape, entry.target_size
+        shape = entry.shape if self.image_crop is None else (entry.shape[0], self.image_crop, self.image_crop)
+        return shape, tuple(self._target_size(n) for n in entry.target_size)
 
     def __getitem__(self, index: int | tuple[int, int]) -> Item:
         """Load a slice, by its number, or by ``(number, epoch)`` as `ShapeBatchSampler` asks for it.
@@ -94,17 +113,22 @@ class SliceDataset(Dataset[Item]):
         if self.training:
             complete = bool(entry.sampled.all())
             kspace, target = self.augmentation.mirror(kspace, target, rng, columns=complete)
+        if self.image_crop is not None:
+            kspace = recrop(kspace, self.image_crop)
         mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
-        with about(entry.path.name):
-            maps = maps_from_calibration(kspace[None], mask)[0]
+        maps = None
+        if self.coil_maps:
+            with about(entry.path.name):
+                maps = maps_from_calibration(kspace[None], mask)[0]
         if self.training:
             kspace, maps, target = self.augmentation.crop(kspace, maps, target, rng)
         return {
             "kspace": kspace,
             "mask": mask.to(torch.float32).reshape(1, 1, -1),
-            "maps": maps,
-            "target": target,
+            **({} if maps is None else {"maps": maps}),
+            "metadata": entry.protocol,
+            "target": crop_centre(target, [self._target_size(n) for n in target.shape]),
             "maximum": torch.tensor(entry.maximum),
             "name": entry.path.name,
             "slice": entry.index,
@@ -131,7 +155,21 @@ class SliceDataset(Dataset[Item]):
             return entry.sampled
         seed = int(rng.integers(2**32)) if self.training else seed_of(entry.path.name)
         accelerations, center_fractions = zip(*pairs, strict=True)
+        if self.image_crop is not None:
+            return random_columns(self.image_crop, accelerations, center_fractions, seed)
         return random_columns(entry.shape[-1], accelerations, center_fractions, seed) & entry.sampled
+
+    def _target_size(self, n: int) -> int:
+        return min(n, self.target_crop or n, self.image_crop or n)
+
+
+def _require_no_masks(entries: Sequence[SliceEntry]) -> None:
+    for entry in entries:
+        if entry.mask is not None:
+            raise DataError(
+                f"{entry.path.name}: expected a fully sampled file, since image_crop makes another k-space, got one "
+                f"with a mask. Move it out of the training folder, or leave image_crop out."
+            )
 
 
 class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):

@@ -29,6 +29,8 @@ class SliceEntry:
     """The file's own, bool ``(kx,)``."""
     sampled: Tensor
     """Measured lines, bool ``(kx,)``, as `invrim.data.formats.header.Header.sampled`."""
+    protocol: Tensor
+    """Code of contrast and scanner ``(8,)``, as `invrim.data.formats.header.Header.protocol`."""
 
 
 def index_of(folder: Path) -> list[SliceEntry]:
@@ -62,7 +64,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"{path.name}: expected a largest intensity above 0, got {maximum:g}. Correct the attribute `max` or the "
             f"target, or move the file out of the folder."
         )
-    sampled = header.sampled
+    sampled, protocol = header.sampled, header.protocol
     return [
         SliceEntry(
             path=path,
@@ -73,6 +75,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             maximum=maximum,
             mask=header.mask,
             sampled=sampled,
+            protocol=protocol,
         )
         for index in range(header.slices)
     ]

@@ -20,7 +20,7 @@ def ssim(
 ) -> Tensor:
     """Structural similarity of each image to its target; 1 where they are equal.
 
-    Uniform window, sample covariance. Both images are first divided by `data_range`, so the result does not depend on
+    Uniform window. Both images are first divided by `data_range`, so the result does not depend on
     units, and float32 suffices for a loss: rounding in ``E[x^2] - E[x]^2`` is about 1e-7 of (intensity / data range)^2,
     against a stabiliser of 9e-4, as long as intensities are not many times the data range. An evaluation passes
     float64. Half precision is computed in float32. Keeps about ten images for the backward pass.
@@ -34,8 +34,9 @@ def ssim(
     window
         Side of the square window in pixels, odd.
     padding
-        ``"valid"``: mean over windows that lie inside the image, equal to scikit-image's. ``"reflect"``: mean over
-        all pixels after mirroring the border, the loss that the published i-RIM was trained with.
+        ``"valid"``: sample covariance, and the mean over windows that lie inside the image: equal to scikit-image's.
+        ``"reflect"``: covariance over all of a window's pixels, not one less, and the mean over all windows after
+        mirroring the border: the loss that the published i-RIM was trained with.
 
     Returns
     -------
@@ -52,12 +53,12 @@ def ssim(
     x, y = (image.to(dtype) / scale for image in (prediction, target))
     if padding == "reflect":
         x, y = (F.pad(image, (window // 2,) * 4, mode="reflect") for image in (x, y))
-    return _similarity(x, y, window).mean(dim=(-2, -1))
+    unbias = window**2 / (window**2 - 1) if padding == "valid" else 1.0
+    return _similarity(x, y, window, unbias).mean(dim=(-2, -1))
 
 
-def _similarity(x: Tensor, y: Tensor, window: int) -> Tensor:
-    """Map of local similarity of images of data range 1."""
-    unbias = window**2 / (window**2 - 1)
+def _similarity(x: Tensor, y: Tensor, window: int, unbias: float) -> Tensor:
+    """Map of local similarity of images of data range 1, with (co)variances times ``unbias``."""
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = (
         F.avg_pool2d(image, window, stride=1) for image in (x, y, x * x, y * y, x * y)
     )

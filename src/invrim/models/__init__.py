@@ -1,6 +1,6 @@
 """Floor 3: the i-RIM, and the baselines it is compared with."""
 
-from invrim.models.base import Reconstructor, reconstruct
+from invrim.models.base import Reconstructor, coils_in_words, magnitudes, reconstruct
 from invrim.models.irim import IRIM
 from invrim.models.presets import PRESETS
 from invrim.models.registry import MODELS
@@ -18,7 +18,9 @@ __all__ = [
     "Reconstructor",
     "UNet",
     "VarNet",
+    "coils_in_words",
     "load_model",
+    "magnitudes",
     "read_header",
     "read_released",
     "reconstruct",

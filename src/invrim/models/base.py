@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from invrim.operators import LeastSquares
@@ -35,3 +36,13 @@ def reconstruct(model: nn.Module, fidelity: LeastSquares, metadata: Tensor) -> I
     reads = isinstance(model, Reconstructor) and model.metadata > 0
     images: Image = model(fidelity, metadata=metadata) if reads else model(fidelity)
     return images
+
+
+def magnitudes(images: Image) -> Tensor:
+    """Magnitude of slices ``(b, y, x)``; of several coils' images ``(b, coil, y, x)`` the root sum of squares."""
+    return images.abs() if images.ndim == 3 else torch.linalg.vector_norm(images, dim=1)
+
+
+def coils_in_words(n: int) -> str:
+    """``"1 coil"``, ``"15 coils"``."""
+    return f"{n} coil{'s' if n > 1 else ''}"

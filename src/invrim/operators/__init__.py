@@ -1,6 +1,7 @@
 """Floor 2: measurement physics. Knows nothing of learning."""
 
 from invrim.operators.base import Composition, LinearOperator
+from invrim.operators.cartesian import cartesian_fidelity
 from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
@@ -17,6 +18,7 @@ __all__ = [
     "LinearOperator",
     "Rescaled",
     "SamplingMask",
+    "cartesian_fidelity",
     "conjugate_gradient",
     "crop_centre",
     "fft_centred",

@@ -12,7 +12,7 @@ from invrim.data.coil_maps import maps_from_calibration
 from invrim.data.formats.header import Header
 from invrim.data.masks import columns_of_file
 from invrim.errors import OptionError, about
-from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, SamplingMask
+from invrim.operators import LeastSquares, cartesian_fidelity
 
 
 def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
@@ -45,21 +45,19 @@ def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:
     return replace(acquisition, kspace=acquisition.kspace * mask, mask=mask)
 
 
-def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSquares:
+def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True) -> LeastSquares:
     """Least squares for a stack of slices as one batch.
 
     Parameters
     ----------
     acquisition
-        ``b`` slices; coil maps, of a single coil too, come from their own calibration lines.
-    coilwise
-        Reconstruct every coil's image, without maps, for models with as many images as coils.
+        ``b`` slices.
+    coil_maps
+        Estimate maps, of a single coil too, from their own calibration lines. Else every coil's image is by itself, for
+        models with as many images as coils.
     """
     kspace, lines = acquisition.kspace, acquisition.mask
     mask = torch.ones(kspace.shape[-1]) if lines is None else lines.float()
-    shaped = mask.reshape(1, 1, 1, -1)
-    if coilwise:
-        return LeastSquares(SamplingMask(shaped) @ FourierTransform(2), kspace)
     with about(acquisition.name):
-        maps = maps_from_calibration(kspace, lines)
-    return LeastSquares(CartesianMRI(shaped, maps), kspace)
+        maps = maps_from_calibration(kspace, lines) if coil_maps else None
+    return cartesian_fidelity(kspace, mask.reshape(1, 1, 1, -1), maps)

@@ -16,7 +16,7 @@ from invrim.data.formats.pictures import write_picture
 from invrim.data.masks import require_acceleration
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder, require_separate
-from invrim.models import IRIM
+from invrim.models import Reconstructor, coils_in_words, magnitudes, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
@@ -114,15 +114,15 @@ def reconstruct_slices(
     """
     header = read_header(path)
     mask = sampling_mask(header, job.acceleration)
-    coilwise = _is_coilwise(model, header)
+    coil_maps = _takes_coil_maps(model, header)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     done: list[Tensor] = []
     for first in range(0, header.slices, job.batch):
         chosen = slice(first, min(first + job.batch, header.slices))
         acquisition = undersampled(read_acquisition(path, chosen), mask)
-        images = model(fidelity_of(acquisition, coilwise=coilwise).to(device)).abs().cpu()
-        if coilwise:
-            images = torch.linalg.vector_norm(images, dim=1)
+        fidelity = fidelity_of(acquisition, coil_maps=coil_maps).to(device)
+        metadata = header.protocol.to(device).expand(len(acquisition.kspace), -1)
+        images = magnitudes(reconstruct(model, fidelity, metadata)).cpu()
         done.append(crop_centre(images.float(), header.target_size or header.matrix))
         if on_progress is not None:
             on_progress(chosen.stop, header.slices)
@@ -130,12 +130,13 @@ def reconstruct_slices(
     return volume, float(volume.max())
 
 
-def _is_coilwise(model: nn.Module, header: Header) -> bool:
-    """Whether the model estimates one image per coil; refuse files with another number of coils."""
-    images = model.images if isinstance(model, IRIM) else 1
-    if images > 1 and header.coils != images:
+def _takes_coil_maps(model: nn.Module, header: Header) -> bool:
+    """Whether the model wants coil maps; refuse files with another number of coils than one without them is for."""
+    if not isinstance(model, Reconstructor) or model.coil_maps:
+        return True
+    if header.coils != model.images:
         raise WeightsError(
-            f"{header.name}: expected {images} coils, for which these weights were trained, got {header.coils}. "
-            f"Use weights with one image (SENSE), which take any number of coils."
+            f"{header.name}: expected {coils_in_words(model.images)}, for which these weights were trained, got "
+            f"{header.coils}. Use weights with coil maps (SENSE), which take any number of coils."
         )
-    return images > 1
+    return False

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from invrim.errors import TrainingError
 from invrim.metrics import psnr, ssim
-from invrim.models import IRIM, Reconstructor
-from invrim.operators import CartesianMRI, LeastSquares, crop_centre
+from invrim.models import IRIM, Reconstructor, magnitudes, reconstruct
+from invrim.operators import LeastSquares, cartesian_fidelity, crop_centre
 from invrim.training.losses import reconstruction_loss
 from invrim.training.muon import Muon
 from invrim.training.recipe import Optimisation
@@ -33,7 +33,7 @@ class ReconstructionTask(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return magnitudes ``(b, y, x)``, cropped to the target."""
-        return _magnitudes(self.model(_fidelity(batch)), batch)
+        return _magnitudes(reconstruct(self.model, _fidelity(batch), batch["metadata"]), batch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Of the last estimate, or the mean over those of all steps."""
@@ -93,16 +93,17 @@ class ReconstructionTask(LightningModule):
 
 
 def _fidelity(batch: Batch) -> LeastSquares:
-    return LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
+    return cartesian_fidelity(batch["kspace"], batch["mask"], batch.get("maps"))
 
 
 def _magnitudes(images: Image, batch: Batch) -> Tensor:
-    return crop_centre(images.abs(), batch["target"].shape[-2:])
+    return crop_centre(magnitudes(images), batch["target"].shape[-2:])
 
 
 def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:
-    """Step size at an update, as a fraction of its peak."""
+    """Step size at an update, as a fraction of its peak; the length is in updates."""
     total, warmup = optimisation.updates, optimisation.warmup
+    assert total is not None
     decay_every = optimisation.decay_every or max(1, total // 3)
 
     def factor(update: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,10 @@ class Data:
     """Fraction of fully sampled centre lines, one for each acceleration."""
     readout_crop: int | None = None
     """Train on this many rows of the readout, drawn at random; exact, since the readout is fully sampled."""
+    image_crop: int | None = None
+    """Crop or pad training images to this square before they are undersampled, as published; makes another k-space."""
+    target_crop: int | None = None
+    """Compare no more than this central square of the target, as published."""
     flip: bool = True
     """Mirror training slices at random."""
     batch_size: int = 8
@@ -34,15 +38,27 @@ class Data:
     """Loader processes; 0 loads in the training process."""
 
     def __post_init__(self) -> None:
-        _require_positive(batch_size=self.batch_size, readout_crop=self.readout_crop)
+        _require_positive(
+            batch_size=self.batch_size,
+            readout_crop=self.readout_crop,
+            image_crop=self.image_crop,
+            target_crop=self.target_crop,
+        )
+        if self.readout_crop is not None and self.image_crop is not None:
+            raise OptionError(
+                f"expected one of readout_crop and image_crop, got {self.readout_crop} and {self.image_crop}. Leave "
+                f"one out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
     """How long and how fast to learn."""
 
-    updates: int
+    updates: int | None = None
     """Optimiser updates."""
+    epochs: int | None = None
+    """Instead of updates: passes over the training slices; several processes share one."""
     optimiser: Literal["adam", "muon"] = "adam"
     """Adam as published, or Muon, which learns more from every update; see `invrim.training.muon`."""
     learning_rate: float = 1e-4
@@ -52,7 +68,7 @@ class Optimisation:
     schedule: Literal["constant", "cosine", "step"] = "step"
     """Step size after the warm-up: constant, to zero along a cosine, or divided by ten every `decay_every` updates."""
     decay_every: int | None = None
-    """For "step"; a third of the updates if None."""
+    """For "step", in the unit of the length, updates or epochs; a third of the length if None."""
     loss: LossName = "ssim"
     """SSIM as published, L1, or their sum."""
     every_step: bool = False
@@ -63,7 +79,24 @@ class Optimisation:
     """Stop after this wall-clock time, even before all updates are done."""
 
     def __post_init__(self) -> None:
-        _require_positive(updates=self.updates, decay_every=self.decay_every, learning_rate=self.learning_rate)
+        _require_positive(
+            updates=self.updates,
+            epochs=self.epochs,
+            decay_every=self.decay_every,
+            learning_rate=self.learning_rate,
+        )
+        if (self.updates is None) == (self.epochs is None):
+            raise OptionError(
+                f"expected updates or epochs, one of the two, got {self.updates} and {self.epochs}. Say how long to "
+                f"train in one of them."
+            )
+
+    def in_updates(self, per_epoch: int) -> Optimisation:
+        """Count length and decay in updates, of which an epoch has so many."""
+        if self.epochs is None:
+            return self
+        decay_every = None if self.decay_every is None else self.decay_every * per_epoch
+        return replace(self, updates=self.epochs * per_epoch, epochs=None, decay_every=decay_every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +110,8 @@ class Recipe:
     """Folder for checkpoints, logs and the final weights; a run found there is resumed."""
     seed: int = 0
     """Of initialisation, masks, order and augmentation."""
-    validate_every: int = 500
-    """Updates between validations."""
+    validate_every: int | None = 500
+    """Updates between validations; None validates after every epoch."""
     devices: int | Literal["auto"] = "auto"
     """Processes or accelerators, as Lightning counts them."""
     nodes: int = 1

@@ -1,8 +1,9 @@
 """What is in a fastMRI-schema file, without loading its k-space."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Attribute
-from invrim.data.formats.encoding import zero_padding
+from invrim.data.formats.encoding import scanner_model, zero_padding
 from invrim.data.formats.hdf5 import attributes, dataset, open_read
+from invrim.data.protocol import protocol_code
 from invrim.errors import DataError, about
+
+Read = TypeVar("Read")
 
 _TARGETS = ("reconstruction_rss", "reconstruction_esc")
 """Root sum of squares of several coils, and the emulated single coil's image: the challenge's targets of either."""
@@ -33,6 +37,8 @@ class Header:
     """The file's own, bool ``(kx,)``; None where it has none. See `sampled`."""
     padding: tuple[int, int] | None
     """Lines ``[left, right)`` that the scanner encoded; None when the file has no ISMRMRD header."""
+    scanner: str | None
+    """Its model, e.g. ``"Skyra"``; None where no ISMRMRD header names it."""
     target_name: str | None
     """Dataset with the image to recover; None when the file has none."""
     target_size: tuple[int, int] | None
@@ -50,6 +56,11 @@ class Header:
         line = torch.arange(columns)
         encoded = (line >= left) & (line < right)
         return encoded if self.mask is None else encoded & self.mask
+
+    @property
+    def protocol(self) -> Tensor:
+        """Code of contrast and scanner, float32 ``(8,)``, see `invrim.data.protocol.protocol_code`."""
+        return protocol_code(self.attributes.get("acquisition"), self.scanner)
 
 
 def read_header(path: Path) -> Header:
@@ -80,7 +91,8 @@ def header_of(file: h5py.File) -> Header:
         coils=kspace.shape[1] if kspace.ndim == 4 else 1,
         matrix=matrix,
         mask=_mask(file, matrix[1]) if "mask" in file else None,
-        padding=_padding(file) if "ismrmrd_header" in file else None,
+        padding=_from_xml(file, zero_padding),
+        scanner=_from_xml(file, scanner_model),
         target_name=target,
         target_size=_target_size(file, target, kspace.shape[0]) if target else None,
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
@@ -116,9 +128,11 @@ def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
         )
 
 
-def _padding(file: h5py.File) -> tuple[int, int] | None:
+def _from_xml(file: h5py.File, read: Callable[[bytes], Read | None]) -> Read | None:
+    if "ismrmrd_header" not in file:
+        return None
     with about(file.filename):
-        return zero_padding(dataset(file, "ismrmrd_header")[()])
+        return read(dataset(file, "ismrmrd_header")[()])
 
 
 def _mask(file: h5py.File, columns: int) -> Tensor:
