@@ -31,10 +31,14 @@ class Reconstructor(nn.Module, ABC):
         """Reconstruct."""
 
 
-def reconstruct(model: nn.Module, fidelity: LeastSquares, metadata: Tensor) -> Image:
-    """Call a model on a fidelity, and with the metadata ``(b, n)`` if it is one that reads them."""
+def reconstruct(model: nn.Module, fidelity: LeastSquares, metadata: Tensor, *, every_step: bool = False) -> Image:
+    """Call a model on a fidelity, and with the metadata ``(b, n)`` if it is one that reads them.
+
+    ``every_step`` asks models that have steps for the estimates after each, ``(steps, b, ...)``.
+    """
     reads = isinstance(model, Reconstructor) and model.metadata > 0
-    images: Image = model(fidelity, metadata=metadata) if reads else model(fidelity)
+    told: dict[str, Any] = {"metadata": metadata} if reads else {}
+    images: Image = model(fidelity, **told, every_step=True) if every_step else model(fidelity, **told)
     return images
 
 

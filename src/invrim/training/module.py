@@ -43,7 +43,7 @@ class ReconstructionTask(LightningModule):
 
         if not self.optimisation.every_step:
             return loss(self(batch))
-        estimates = self.model(_fidelity(batch), every_step=True)
+        estimates = reconstruct(self.model, _fidelity(batch), batch["metadata"], every_step=True)
         return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
