@@ -1,5 +1,9 @@
 """Named configurations, on the meta device: sizes without the weights."""
 
+import re
+from functools import cache
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -18,9 +22,10 @@ SIZES = {
 """Parameters and layers. The published parameters are those of the released checkpoints."""
 
 
-def build(name: str, **options) -> IRIM:
+@cache
+def build(name: str) -> IRIM:
     with torch.device("meta"):
-        return IRIM.from_preset(name, **options)
+        return IRIM.from_preset(name)
 
 
 def layers(model: IRIM) -> int:
@@ -52,10 +57,11 @@ def test_a_volume_is_never_strided_along_slices():
 
 
 def test_how_it_is_trained_may_be_chosen():
-    model = build("volume-400", backprop="exact", tile=[4, 8, 8])
-    assert model.chain.backprop == "exact"
+    with torch.device("meta"):
+        model = IRIM.from_preset("volume-400", tile=[4, 8, 8], memory_budget="4GB")
+        assert IRIM.from_preset("volume-400", backprop="exact").chain.backprop == "exact"
     assert model.options["tile"] == [4, 8, 8]
-    assert build("volume-400", memory_budget="4GB").options["memory_budget"] == "4GB"
+    assert model.options["memory_budget"] == "4GB"
 
 
 def test_an_unknown_name_and_a_copy():
@@ -63,3 +69,9 @@ def test_an_unknown_name_and_a_copy():
         IRIM.from_preset("fastmri")
     preset("volume-400")["steps"] = 1
     assert PRESETS["volume-400"]["steps"] == 8
+
+
+def test_the_readme_has_these_sizes():
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| .* \| ([\d,]+) \|$", readme, re.MULTILINE))
+    assert rows == {name: f"{parameters:,}" for name, (parameters, _) in SIZES.items()}

@@ -108,6 +108,14 @@ def test_files_of_other_coils_are_refused_before_training(recipe):
         train(recipe)
 
 
+@pytest.mark.parametrize("recipe", ["fastmri-singlecoil-2019"], indirect=True)
+def test_a_model_of_volumes_is_refused_before_training(recipe, monkeypatch):
+    small = {**PRESETS["volume-400"], "steps": 1, "hidden": [4], "strides": [1]}
+    monkeypatch.setitem(PRESETS, "volume-400", small)
+    with pytest.raises(OptionError, match=r"expected a model of slices, .*, got one in 3D"):
+        train(replace(recipe, model=PresetOptions(preset="volume-400")))
+
+
 def test_without_maps_a_single_coil_keeps_its_phase(tmp_path):
     """Nothing is estimated: with maps the image would be nearly real."""
     raw = scan_file(tmp_path, coils=1, acceleration=2)

@@ -25,6 +25,11 @@ def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLo
         If a file cannot be used, or has other coils than a model without coil maps is for.
     """
     data = recipe.data
+    if model.options.get("ndim", 2) != 2:
+        raise OptionError(
+            "expected a model of slices, since training reads one slice at a time, got one in 3D. Train it through "
+            "invrim.IRIM on volumes of your own, or choose a model in 2D."
+        )
     if len(data.accelerations) != len(data.center_fractions):
         raise OptionError(
             f"expected one center_fraction per acceleration, got {len(data.center_fractions)} for "
