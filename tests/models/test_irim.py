@@ -6,6 +6,7 @@ import torch
 from invrim import IRIM, CartesianMRI, LeastSquares
 from invrim.errors import OptionError, ShapeError
 from invrim.layers.step_code import StepCode
+from invrim.models import magnitudes
 from invrim.operators import FourierTransform, SamplingMask, conjugate_gradient
 from invrim.testing import assert_inverse, assert_same_gradients
 
@@ -101,6 +102,14 @@ def test_one_image_is_combined_of_several():
     assert images.shape == (2, 7, 9)
     assert machine.head.up.weight.shape[1] == 2
     assert not machine.coil_maps
+    torch.testing.assert_close(magnitudes(images, machine), images.abs())
+
+
+def test_magnitudes_combine_coils_and_leave_slices_of_a_volume_alone():
+    stack = torch.randn(2, 3, 4, 5, dtype=torch.cfloat)
+    rss = stack.abs().square().sum(dim=1).sqrt()
+    torch.testing.assert_close(magnitudes(stack, model(images=3, head="eta")), rss)
+    torch.testing.assert_close(magnitudes(stack, model(ndim=3)), stack.abs())
 
 
 def test_halves_take_imaginary_parts_from_the_second_half_of_the_state():

@@ -21,6 +21,8 @@ class Reconstructor(nn.Module, ABC):
     options: dict[str, Any]
     images: int = 1
     """Complex images that the fidelity takes at once; several are the coils', each by itself."""
+    coil_images: bool = False
+    """Whether so many images come out, and not one: the result is then ``(b, images, [z,] y, x)``."""
     coil_maps: bool = True
     """Whether the fidelity comes with coil maps, as files are trained on and reconstructed."""
     metadata: int = 0
@@ -42,9 +44,10 @@ def reconstruct(model: nn.Module, fidelity: LeastSquares, metadata: Tensor, *, e
     return images
 
 
-def magnitudes(images: Image) -> Tensor:
-    """Magnitude of slices ``(b, y, x)``; of several coils' images ``(b, coil, y, x)`` the root sum of squares."""
-    return images.abs() if images.ndim == 3 else torch.linalg.vector_norm(images, dim=1)
+def magnitudes(images: Image, model: nn.Module) -> Tensor:
+    """Magnitude ``(b, [z,] y, x)`` of a model's result; where that is every coil's image, the root sum of squares."""
+    by_coil = isinstance(model, Reconstructor) and model.coil_images
+    return torch.linalg.vector_norm(images, dim=1) if by_coil else images.abs()
 
 
 def coils_in_words(n: int) -> str:

@@ -159,6 +159,7 @@ class IRIM(Reconstructor):
         read = {"learned": 2 * images, "combined": 2}.get(head)
         self.head = ResidualNet(channels, channels, read, ndim=ndim, gated=False) if read else None
         self.eta_only = head == "eta"
+        self.coil_images = images > 1 and head != "combined"
 
     @classmethod
     def from_preset(

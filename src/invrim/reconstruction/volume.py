@@ -122,7 +122,7 @@ def reconstruct_slices(
         acquisition = undersampled(read_acquisition(path, chosen), mask)
         fidelity = fidelity_of(acquisition, coil_maps=coil_maps).to(device)
         metadata = header.protocol.to(device).expand(len(acquisition.kspace), -1)
-        images = magnitudes(reconstruct(model, fidelity, metadata)).cpu()
+        images = magnitudes(reconstruct(model, fidelity, metadata), model).cpu()
         done.append(crop_centre(images.float(), header.target_size or header.matrix))
         if on_progress is not None:
             on_progress(chosen.stop, header.slices)

@@ -33,7 +33,7 @@ class ReconstructionTask(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return magnitudes ``(b, y, x)``, cropped to the target."""
-        return _magnitudes(reconstruct(self.model, _fidelity(batch), batch["metadata"]), batch)
+        return self._magnitudes(reconstruct(self.model, _fidelity(batch), batch["metadata"]), batch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Of the last estimate, or the mean over those of all steps."""
@@ -44,7 +44,7 @@ class ReconstructionTask(LightningModule):
         if not self.optimisation.every_step:
             return loss(self(batch))
         estimates = reconstruct(self.model, _fidelity(batch), batch["metadata"], every_step=True)
-        return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
+        return torch.stack([loss(self._magnitudes(images, batch)) for images in estimates]).mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)
@@ -83,6 +83,9 @@ class ReconstructionTask(LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.optimisation))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _magnitudes(self, images: Image, batch: Batch) -> Tensor:
+        return crop_centre(magnitudes(images, self.model), batch["target"].shape[-2:])
+
     def _show(self, prediction: Tensor, target: Tensor, maximum: Tensor) -> None:
         panels = torch.cat([target, prediction, 5 * (prediction - target).abs()], dim=-1) / maximum
         for logger in self.loggers:
@@ -94,10 +97,6 @@ class ReconstructionTask(LightningModule):
 
 def _fidelity(batch: Batch) -> LeastSquares:
     return cartesian_fidelity(batch["kspace"], batch["mask"], batch.get("maps"))
-
-
-def _magnitudes(images: Image, batch: Batch) -> Tensor:
-    return crop_centre(magnitudes(images), batch["target"].shape[-2:])
 
 
 def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:
