@@ -6,6 +6,7 @@ from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+from invrim.operators.slab import slab_fidelity
 
 __all__ = [
     "CartesianMRI",
@@ -21,4 +22,5 @@ __all__ = [
     "crop_centre",
     "fft_centred",
     "ifft_centred",
+    "slab_fidelity",
 ]

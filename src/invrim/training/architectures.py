@@ -22,6 +22,8 @@ class IRIMOptions:
     """Channels of the state."""
     multiplicity: int = 1
     """Copies of the estimate."""
+    ndim: Literal[2, 3] = 2
+    """Axes of space: 2 for slices, 3 for slabs of them (data.slab)."""
     head: Literal["learned", "eta"] = "learned"
     """How the result is read off the state."""
     share_weights: bool = False

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from invrim.errors import OptionError
-from invrim.training.architectures import ModelOptions
+from invrim.training.architectures import IRIMOptions, ModelOptions
 
-LossName = Literal["ssim", "l1", "ssim+l1"]
+LossName = Literal["ssim", "l1", "ssim+l1", "ssim3d", "ssim3d+l1"]
+
+SSIM_WINDOW = 7
+"""Slices that the window of the loss ssim3d covers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +29,17 @@ class Data:
     """Fraction of fully sampled centre lines, one for each acceleration."""
     readout_crop: int | None = None
     """Train on this many rows of the readout, drawn at random; exact, since the readout is fully sampled."""
+    slab: int | None = None
+    """Learn from slabs of this many neighbouring slices, drawn at random, in 3D (model.ndim 3); None: from slices."""
     flip: bool = True
     """Mirror training slices at random."""
     batch_size: int = 8
-    """Slices per update; slices of one batch have the same matrix and coils."""
+    """Slices, or slabs, per update; those of one batch have the same matrix and coils."""
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
 
     def __post_init__(self) -> None:
-        _require_positive(batch_size=self.batch_size, readout_crop=self.readout_crop)
+        _require_positive(batch_size=self.batch_size, readout_crop=self.readout_crop, slab=self.slab)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +59,7 @@ class Optimisation:
     decay_every: int | None = None
     """For "step"; a third of the updates if None."""
     loss: LossName = "ssim"
-    """SSIM as published, L1, or their sum."""
+    """SSIM as published, of every slice; "ssim3d" of slabs, with windows over 7 slices; L1, or a sum."""
     every_step: bool = False
     """Average the loss over the estimates after all steps, as published for the RIM, not of the last alone."""
     clip: float | None = None
@@ -96,6 +101,7 @@ class Recipe:
         _require_positive(validate_every=self.validate_every, nodes=self.nodes)
         _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
         _require_fit(self.model.kind, self.optimisation)
+        _require_space(self.model, self.data, self.optimisation)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe with paths as words, for the weights file."""
@@ -117,6 +123,22 @@ def _require_fit(kind: str, optimisation: Optimisation) -> None:
         raise OptionError(
             f"expected model.kind irim for Muon, which is for weight-normalised kernels, got {kind}. "
             f"Set optimisation.optimiser to adam."
+        )
+
+
+def _require_space(model: ModelOptions, data: Data, optimisation: Optimisation) -> None:
+    """Slabs for models in 3D, and windows that fit into slabs."""
+    ndim = model.ndim if isinstance(model, IRIMOptions) else 2
+    if (ndim == 3) != (data.slab is not None):
+        got = "none" if data.slab is None else f"{data.slab} slices"
+        raise OptionError(
+            f"expected data.slab where the model is in 3D, and only there, got model.ndim {ndim} and a slab of {got}. "
+            f"Set model.ndim (of an i-RIM) to 3 and data.slab to e.g. 32, or leave both out."
+        )
+    if "ssim3d" in optimisation.loss and (data.slab is None or data.slab < SSIM_WINDOW):
+        raise OptionError(
+            f"expected data.slab of at least {SSIM_WINDOW} slices for the loss {optimisation.loss}, got {data.slab}. "
+            f"Raise it, or use the loss ssim."
         )
 
 

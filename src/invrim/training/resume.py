@@ -17,7 +17,11 @@ _MAY_CHANGE = {
 }  # fmt: skip
 """How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
 
-_LATER: dict[str, dict[str, Any]] = {"model": {"kind": "irim"}, "optimisation": {"every_step": False}}
+_LATER: dict[str, dict[str, Any]] = {
+    "data": {"slab": None},
+    "model": {"kind": "irim"},
+    "optimisation": {"every_step": False},
+}
 """Fields that runs of earlier versions have not written down, and what they did."""
 
 
