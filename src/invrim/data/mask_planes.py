@@ -110,7 +110,7 @@ def calibration_block(mask: Tensor) -> tuple[int, int]:
     best, widest = (0, 0), sampled.shape[1]
     for m in range((sampled.shape[0] + 1) // 2):
         # Both rows at this distance, folded about the centre column.
-        pair = sampled[[y - m, y + m]].all(axis=0)
+        pair = np.logical_and(sampled[y - m], sampled[y + m])
         reach = (len(pair) + 1) // 2
         missing = np.flatnonzero(~(pair[x : x + reach] & pair[x - reach + 1 : x + 1][::-1]))
         if missing.size and missing[0] == 0:

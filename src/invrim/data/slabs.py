@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ def slabs_of(slices: int, slab: int) -> list[tuple[int, int]]:
         raise OptionError(f"expected a slab of at least one slice, got {slab}. Raise it.")
     number = math.ceil(slices / slab)
     firsts = [part * slices // number for part in range(number + 1)]
-    return [(first, stop - first) for first, stop in zip(firsts[:-1], firsts[1:], strict=True)]
+    return [(first, stop - first) for first, stop in pairwise(firsts)]
 
 
 def _anywhere(volume: Sequence[SliceEntry], slab: int) -> tuple[Sequence[SliceEntry], int]:

@@ -100,8 +100,8 @@ def _check(prediction: Tensor, target: Tensor, window: int, padding: str) -> Non
         )
     if window < 3 or window % 2 == 0 or window > min(prediction.shape[1:]):
         raise OptionError(
-            f"window is {window} for images of {tuple(prediction.shape[1:])} voxels ([z,] y, x): expected an odd number "
-            f"from 3 to the smallest side. Give more slices, or score slice by slice."
+            f"window is {window} for images of {tuple(prediction.shape[1:])} voxels ([z,] y, x): expected an odd "
+            f"number from 3 to the smallest side. Give more slices, or score slice by slice."
         )
     if padding not in ("valid", "reflect"):
         raise OptionError(f"padding is {padding!r}: expected 'valid' (scikit-image) or 'reflect' (the i-RIM loss).")

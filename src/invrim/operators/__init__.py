@@ -6,7 +6,7 @@ from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
-from invrim.operators.slab import slab_fidelity
+from invrim.operators.slab import encode_slices, slab_fidelity
 
 __all__ = [
     "CartesianMRI",
@@ -20,6 +20,7 @@ __all__ = [
     "SamplingMask",
     "conjugate_gradient",
     "crop_centre",
+    "encode_slices",
     "fft_centred",
     "ifft_centred",
     "slab_fidelity",

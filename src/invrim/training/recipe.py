@@ -11,8 +11,8 @@ from invrim.training.architectures import IRIMOptions, ModelOptions
 
 LossName = Literal["ssim", "l1", "ssim+l1", "ssim3d", "ssim3d+l1"]
 
-SSIM_WINDOW = 7
-"""Slices that the window of the loss ssim3d covers."""
+SHORTEST_SLAB = 13
+"""Slices for the loss ssim3d: its window covers 7, and validation may divide 14 slices into two slabs of 7."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +135,9 @@ def _require_space(model: ModelOptions, data: Data, optimisation: Optimisation) 
             f"expected data.slab where the model is in 3D, and only there, got model.ndim {ndim} and a slab of {got}. "
             f"Set model.ndim (of an i-RIM) to 3 and data.slab to e.g. 32, or leave both out."
         )
-    if "ssim3d" in optimisation.loss and (data.slab is None or data.slab < SSIM_WINDOW):
+    if "ssim3d" in optimisation.loss and (data.slab is None or data.slab < SHORTEST_SLAB):
         raise OptionError(
-            f"expected data.slab of at least {SSIM_WINDOW} slices for the loss {optimisation.loss}, got {data.slab}. "
+            f"expected data.slab of at least {SHORTEST_SLAB} slices for the loss {optimisation.loss}, got {data.slab}. "
             f"Raise it, or use the loss ssim."
         )
 

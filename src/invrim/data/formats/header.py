@@ -48,12 +48,14 @@ class Header:
     def sampled(self) -> Tensor:
         """Measured lines, bool ``(kx,)``: in the mask, and encoded by the scanner, which zero-fills the others.
 
-        Of two phase encodings with a mask: measured points, ``(ky, kx)``.
+        Of two phase encodings: measured points, ``(ky, kx)``.
         """
         columns = self.matrix[1]
         left, right = self.padding or (0, columns)
         line = torch.arange(columns)
         encoded = (line >= left) & (line < right)
+        if self.phase_encodes == 2:
+            encoded = encoded.expand(self.matrix)
         return encoded if self.mask is None else encoded & self.mask
 
 
