@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from data.fastmri_files import write
-from invrim.data.dataset import SliceDataset, collate
+from invrim.data.batches import collate
+from invrim.data.dataset import SliceDataset
 from invrim.data.formats.fastmri import read_header
 from invrim.data.protocol import protocol_code
 

@@ -108,12 +108,35 @@ def test_files_of_other_coils_are_refused_before_training(recipe):
         train(recipe)
 
 
-@pytest.mark.parametrize("recipe", ["fastmri-singlecoil-2019"], indirect=True)
-def test_a_model_of_volumes_is_refused_before_training(recipe, monkeypatch):
-    small = {**PRESETS["volume-400"], "steps": 1, "hidden": [4], "strides": [1]}
-    monkeypatch.setitem(PRESETS, "volume-400", small)
-    with pytest.raises(OptionError, match=r"expected a model of slices, .*, got one in 3D"):
-        train(replace(recipe, model=PresetOptions(preset="volume-400")))
+@pytest.mark.parametrize("recipe", ["fastmri-multicoil-2019"], indirect=True)
+def test_the_recipe_of_volumes_trains_on_slabs_and_only_on_them(recipe, monkeypatch):
+    monkeypatch.setitem(PRESETS, "volume-400", {**PRESETS["volume-400"], "steps": 1, "hidden": [4], "strides": [2]})
+    shipped = read_recipe(["--config", str(RECIPES / "volume-400.yaml")])
+    data = replace(
+        shipped.data, train=recipe.data.train, validation=recipe.data.validation, slab=2, workers=0,
+        accelerations=(2,), center_fractions=(0.2,),
+    )  # fmt: skip
+    volumes = replace(
+        shipped, data=data, out=recipe.out, devices=1, optimisation=replace(shipped.optimisation, epochs=1)
+    )
+    model = load_model(train(volumes))
+    images, _ = reconstruct_slices(model, data.validation / "c.h5", Job(out=recipe.out, acceleration=2))
+    assert images.shape == (2, 48, 40)
+    assert images.any()
+    with pytest.raises(OptionError, match="only there, got a model in 3D and a slab of none"):
+        train(replace(volumes, data=replace(data, slab=None), out=recipe.out / "other"))
+    with pytest.raises(OptionError, match="got a model in 2D and a slab of 2 slices"):
+        train(replace(recipe, data=replace(recipe.data, slab=2), out=recipe.out / "other"))
+
+
+@pytest.mark.parametrize("recipe", ["fastmri-multicoil-2019"], indirect=True)
+def test_volumes_may_be_told_and_see_every_coil_by_itself(recipe):
+    model = IRIMOptions(steps=1, hidden=(4,), strides=(2,), channels=20, ndim=3, images=3, metadata=8, head="eta")
+    weights = train(replace(recipe, model=model, data=replace(recipe.data, slab=2)))
+    images, _ = reconstruct_slices(
+        load_model(weights), recipe.data.validation / "c.h5", Job(out=recipe.out, acceleration=2)
+    )
+    assert images.shape == (2, 48, 40)
 
 
 def test_without_maps_a_single_coil_keeps_its_phase(tmp_path):

@@ -25,10 +25,12 @@ class SliceEntry:
     """``(y, x)``."""
     maximum: float
     """Of the whole volume."""
+    phase_encodes: int
+    """1 or 2, as `invrim.data.formats.header.Header.phase_encodes`."""
     mask: Tensor | None
-    """The file's own, bool ``(kx,)``."""
+    """The file's own, bool ``(kx,)`` or ``(ky, kx)``."""
     sampled: Tensor
-    """Measured lines, bool ``(kx,)``, as `invrim.data.formats.header.Header.sampled`."""
+    """Measured lines or points, bool, as `invrim.data.formats.header.Header.sampled`."""
     protocol: Tensor
     """Code of contrast and scanner ``(8,)``, as `invrim.data.formats.header.Header.protocol`."""
 
@@ -73,6 +75,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             target_name=header.target_name,
             target_size=header.target_size,
             maximum=maximum,
+            phase_encodes=header.phase_encodes,
             mask=header.mask,
             sampled=sampled,
             protocol=protocol,

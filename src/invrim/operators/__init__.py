@@ -7,6 +7,7 @@ from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+from invrim.operators.slab import encode_slices, slab_fidelity
 
 __all__ = [
     "CartesianMRI",
@@ -21,6 +22,8 @@ __all__ = [
     "cartesian_fidelity",
     "conjugate_gradient",
     "crop_centre",
+    "encode_slices",
     "fft_centred",
     "ifft_centred",
+    "slab_fidelity",
 ]

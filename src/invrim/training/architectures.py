@@ -24,6 +24,8 @@ class IRIMOptions:
     """Copies of the estimate."""
     images: int = 1
     """Complex images estimated at once: the number of coils, each coil's by itself; with 1, any number of coils."""
+    ndim: Literal[2, 3] = 2
+    """Axes of space: 2 for slices, 3 for slabs of them (data.slab)."""
     head: Literal["learned", "combined", "eta", "halves"] = "learned"
     """How the result is read off the state."""
     share_weights: bool = False

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from invrim.errors import OptionError
-from invrim.training.architectures import ModelOptions
+from invrim.training.architectures import IRIMOptions, ModelOptions, PresetOptions
 
-LossName = Literal["ssim", "l1", "ssim+l1"]
+LossName = Literal["ssim", "l1", "ssim+l1", "ssim3d", "ssim3d+l1"]
+
+SHORTEST_SLAB = 13
+"""Slices for the loss ssim3d: its window covers 7, and validation may divide 14 slices into two slabs of 7."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +33,12 @@ class Data:
     """Crop or pad training images to this square before they are undersampled, as published; makes another k-space."""
     target_crop: int | None = None
     """Compare no more than this central square of the target, as published."""
+    slab: int | None = None
+    """Learn from slabs of this many neighbouring slices, drawn at random, in 3D; None: from slices, in 2D."""
     flip: bool = True
     """Mirror training slices at random."""
     batch_size: int = 8
-    """Slices per update; slices of one batch have the same matrix and coils."""
+    """Slices, or slabs, per update; those of one batch have the same matrix and coils."""
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
 
@@ -43,6 +48,7 @@ class Data:
             readout_crop=self.readout_crop,
             image_crop=self.image_crop,
             target_crop=self.target_crop,
+            slab=self.slab,
         )
         if self.readout_crop is not None and self.image_crop is not None:
             raise OptionError(
@@ -70,7 +76,7 @@ class Optimisation:
     decay_every: int | None = None
     """For "step", in the unit of the length, updates or epochs; a third of the length if None."""
     loss: LossName = "ssim"
-    """SSIM as published, L1, or their sum."""
+    """SSIM as published, of every slice; "ssim3d" of slabs, with windows over 7 slices; L1, or a sum."""
     every_step: bool = False
     """Average the loss over the estimates after all steps, as published for the RIM, not of the last alone."""
     ema_decay: float | None = None
@@ -133,6 +139,7 @@ class Recipe:
         _require_positive(validate_every=self.validate_every, nodes=self.nodes)
         _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
         _require_fit(self.model.kind, self.optimisation)
+        _require_space(self.model, self.data, self.optimisation)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe with paths as words, for the weights file."""
@@ -154,6 +161,23 @@ def _require_fit(kind: str, optimisation: Optimisation) -> None:
         raise OptionError(
             f"expected model.kind irim for Muon, which is for weight-normalised kernels, got {kind}. "
             f"Set optimisation.optimiser to adam."
+        )
+
+
+def _require_space(model: ModelOptions, data: Data, optimisation: Optimisation) -> None:
+    """Slabs for models in 3D, as far as a recipe says which those are, and windows that fit into slabs."""
+    ndim = model.ndim if isinstance(model, IRIMOptions) else 2
+    known = not isinstance(model, PresetOptions)
+    if known and (ndim == 3) != (data.slab is not None):
+        got = "none" if data.slab is None else f"{data.slab} slices"
+        raise OptionError(
+            f"expected data.slab where the model is in 3D, and only there, got model.ndim {ndim} and a slab of {got}. "
+            f"Set model.ndim (of an i-RIM) to 3 and data.slab to e.g. 32, or leave both out."
+        )
+    if "ssim3d" in optimisation.loss and (data.slab is None or data.slab < SHORTEST_SLAB):
+        raise OptionError(
+            f"expected data.slab of at least {SHORTEST_SLAB} slices for the loss {optimisation.loss}, got {data.slab}. "
+            f"Raise it, or use the loss ssim."
         )
 
 
