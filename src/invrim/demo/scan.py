@@ -42,6 +42,11 @@ def check_raw(files: Sequence[Path]) -> None:
             raise DataError(
                 f"{path}: expected a file with its target, got none. Add `reconstruction_rss` (slices, y, x)."
             )
+        if header.phase_encodes == 2:
+            raise DataError(
+                f"{path}: expected a file of slices with one phase encoding, got two. Use `invrim reconstruct` for it, "
+                f"with weights of your own."
+            )
         if header.mask is not None:
             raise DataError(
                 f"{path}: expected a fully sampled file, got one with a mask. Use `invrim reconstruct` for it."

@@ -38,3 +38,31 @@ class Reconstructor(Solver):
     """
 
     options: dict[str, Any]
+    images: int = 1
+    """Complex images that the fidelity takes at once; several are the coils', each by itself."""
+    coil_images: bool = False
+    """Whether so many images come out, and not one: the result is then ``(b, images, [z,] y, x)``."""
+    coil_maps: bool = True
+    """Whether the fidelity comes with coil maps, as files are trained on and reconstructed."""
+    metadata: int = 0
+    """How many numbers that are known of the scan the model reads."""
+
+    def magnitude(self, fidelity: LeastSquares, images: Image) -> Tensor:
+        """As of `Solver`; of a result that is every coil's image, the root sum of squares."""
+        return torch.linalg.vector_norm(images, dim=1) if self.coil_images else super().magnitude(fidelity, images)
+
+
+def reconstruct(model: Solver, fidelity: LeastSquares, metadata: Tensor, *, every_step: bool = False) -> Image:
+    """Call a model on a fidelity, and with the metadata ``(b, n)`` if it is one that reads them.
+
+    ``every_step`` asks models that have steps for the estimates after each, ``(steps, b, ...)``.
+    """
+    reads = isinstance(model, Reconstructor) and model.metadata > 0
+    told: dict[str, Any] = {"metadata": metadata} if reads else {}
+    images: Image = model(fidelity, **told, every_step=True) if every_step else model(fidelity, **told)
+    return images
+
+
+def coils_in_words(n: int) -> str:
+    """``"1 coil"``, ``"15 coils"``."""
+    return f"{n} coil{'s' if n > 1 else ''}"

@@ -1,11 +1,13 @@
 """Floor 2: measurement physics. Knows nothing of learning."""
 
 from invrim.operators.base import Composition, LinearOperator
+from invrim.operators.cartesian import cartesian_fidelity
 from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+from invrim.operators.slab import encode_slices, slab_fidelity
 
 __all__ = [
     "CartesianMRI",
@@ -17,8 +19,11 @@ __all__ = [
     "LinearOperator",
     "Rescaled",
     "SamplingMask",
+    "cartesian_fidelity",
     "conjugate_gradient",
     "crop_centre",
+    "encode_slices",
     "fft_centred",
     "ifft_centred",
+    "slab_fidelity",
 ]
