@@ -42,6 +42,7 @@ bench: $(VENV)/.run
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/stability_figure.py
+	$(BIN)/python benchmarks/volume.py
 	$(BIN)/python docs/fill_tables.py
 
 weights: $(VENV)/.run

@@ -66,9 +66,9 @@ class Case:
 TILE = (32, 128, 128)
 CASES = {
     "40 layers": Case(steps=1, blocks=8),
-    "40 layers, tiles": Case(steps=1, blocks=8, tile=TILE),
     "400 layers": Case(steps=8),
     "200 layers": Case(steps=4),
+    "40 layers, tiles": Case(steps=1, blocks=8, tile=TILE),
     "40 layers, 8 coils": Case(steps=1, blocks=8, coils=8),
     "40 layers, 64 slices": Case(steps=1, blocks=8, slab=(64, 128, 128)),
     "40 layers, 64 channels": Case(steps=1, blocks=8, channels=64, slab=(16, 128, 128)),
@@ -83,6 +83,7 @@ def main() -> None:
     names = [name for name in CASES if not name.startswith("small")]
     parser.add_argument("--cases", nargs="+", choices=CASES, default=names)
     parser.add_argument("--image", type=Path, help="NIfTI volume; by default the sample that the package fetches")
+    parser.add_argument("--anew", action="store_true", help="also measure what an earlier run has measured")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     parser.add_argument("--measure", help="print the memory of this case in this process (used by the script itself)")
     options = parser.parse_args()
@@ -91,14 +92,34 @@ def main() -> None:
         print(json.dumps(measure(**json.loads(options.measure))))
         return
     image = options.image or find_image()
-    setting = {"image": image.name, "hidden": HIDDEN, "strides": STRIDES, "threads": 1}
-    rows: list[dict[str, Any]] = []
+    setting = {"image": image.name, "hidden": list(HIDDEN), "strides": list(STRIDES), "threads": 1}
+    rows = [] if options.anew else measured_before(options.out, setting)
+    written = options.out / "volume.json"
     with tempfile.TemporaryDirectory() as folder:
         for name in options.cases:
+            if name in {row["case"] for row in rows}:
+                continue
             rows.append(measure_apart(name, image, Path(folder)))
-            print(line(rows[-1]), flush=True)
+            rows.sort(key=lambda row: list(CASES).index(row["case"]))
+            print("\n".join(line(row) for row in rows if row["case"] == name), flush=True)
             written = write_results("volume", QUESTION, setting, rows, folder=options.out)  # an hour is long to lose
     print(written)
+
+
+def measured_before(folder: Path, setting: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an earlier run that are still what would be measured now."""
+    path = folder / "volume.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["setting"] != setting:
+        return []
+    return [row for row in found["results"] if json.loads(json.dumps(described(row["case"]))).items() <= row.items()]
+
+
+def described(name: str) -> dict[str, Any]:
+    case = CASES[name]
+    return {"case": name, **asdict(case), "layers": case.layers, "state_bytes": case.state_bytes}
 
 
 def find_image() -> Path:
@@ -118,7 +139,7 @@ def measure_apart(name: str, image: Path, folder: Path) -> dict[str, Any]:
         scan.mkdir()
         simulate_slab(case, image, scan / "scan.h5")
     found = run_apart([__file__, "--measure", json.dumps({"name": name, "folder": str(scan)})])
-    return {"case": name, **asdict(case), "layers": case.layers, "state_bytes": case.state_bytes, **found}
+    return {**described(name), **found}
 
 
 def simulate_slab(case: Case, image: Path, path: Path) -> None:
@@ -161,7 +182,7 @@ def train(case: Case, folder: Path, crop: int | None = None) -> dict[str, Any]:
         "optimiser_bytes": _bytes([value for state in optimiser.state.values() for value in state.values()]),
         "process_peak_bytes": peak_resident_bytes(),
         "cpu_seconds": time.process_time() - start,
-        "loss": float(loss),
+        "loss": loss.item(),
     }
 
 

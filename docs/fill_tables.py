@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import volume_tables
 from engine_tables import budget_table, engines_table
 from measured import megabytes, origin, table
 from stability_tables import gain_table, precision_table, trained_table, training_table, untrained_table
@@ -69,6 +70,11 @@ PAGES: dict[Path, Regions] = {
         "training": ("stability.json", training_table),
         "trained": ("stability.json", trained_table),
         "gain": ("stability.json", gain_table),
+    },
+    ROOT / "docs" / "volumes.md": {
+        "depth3d": ("volume.json", volume_tables.depth_table),
+        "arithmetic": ("volume.json", volume_tables.arithmetic_table),
+        "fits": ("volume.json", volume_tables.fits_table),
     },
 }
 

@@ -17,6 +17,7 @@ from invrim.data.slabs import SlabDataset
 from invrim.errors import OptionError
 from invrim.metrics import slice_similarity, ssim
 from invrim.models import read_header
+from invrim.operators import slab_fidelity
 from invrim.reconstruction import Job, fidelity_of, reconstruct_slices
 from invrim.training import Data, IRIMOptions, Optimisation, Recipe, UNetOptions
 from invrim.training.build import build_model
@@ -174,3 +175,18 @@ def test_simulate_writes_volumes_of_two_phase_encodings(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "(two phase encodings)" in shown
     assert "of 480 points" in shown
+
+
+def test_every_step_of_a_slab_can_be_scored(tmp_path):
+    put(tmp_path, "a.h5")
+    batch = collate([SlabDataset(tmp_path, slab=7, training=False, accelerations=[2], center_fractions=[0.25])[0]])
+    task = small_task()
+    task.optimisation = replace(task.optimisation, every_step=True)
+    physics = slab_fidelity(batch["kspace"], batch["mask"], batch["maps"])
+    losses = [
+        reconstruction_loss("ssim", images.abs(), batch["target"], batch["maximum"])
+        for images in task.model(physics, every_step=True)
+    ]
+    assert len(losses) == 2
+    assert losses[0] != losses[1]
+    torch.testing.assert_close(task.loss(batch), sum(losses) / 2)
