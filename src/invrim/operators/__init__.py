@@ -2,23 +2,33 @@
 
 from invrim.operators.base import Composition, LinearOperator
 from invrim.operators.conjugate_gradient import conjugate_gradient
+from invrim.operators.convolution import Convolution
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+from invrim.operators.norm import Scaled, normalised, operator_norm
+from invrim.operators.parallel_beam import ParallelBeam
+from invrim.operators.real_part import RealPart
 
 __all__ = [
     "CartesianMRI",
     "CoilMaps",
     "Composition",
+    "Convolution",
     "DataFidelity",
     "FourierTransform",
     "LeastSquares",
     "LinearOperator",
+    "ParallelBeam",
+    "RealPart",
     "Rescaled",
     "SamplingMask",
+    "Scaled",
     "conjugate_gradient",
     "crop_centre",
     "fft_centred",
     "ifft_centred",
+    "normalised",
+    "operator_norm",
 ]
