@@ -20,16 +20,15 @@ import skimage.data
 import torch
 from skimage.transform import iradon, resize
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from invrim.data.formats.nifti import read_volume, slices
-from invrim.operators import LeastSquares, ParallelBeam, RealPart, normalised
+from invrim.operators import Filter, LeastSquares, ParallelBeam, RealPart, crop_centre
 from photographs import HELD_BACK, crops, photograph
 from workbench import Bench, psnr
 
 SIZE, VIEWS = 128, 30
-ANGLES = torch.arange(VIEWS, dtype=torch.double) * math.pi / VIEWS
-NOISE = 0.005
-"""Standard deviation, relative to the largest line integral of an image."""
+NOISE = 0.005  # standard deviation, relative to the largest line integral of an image
 FILTERS = ("ramp", "shepp-logan", "cosine", "hamming", "hann")
 UPDATES = 500
 ABDOMEN_SLICES = slice(20, 100, 16)
@@ -37,26 +36,36 @@ AIR, SOFT_TISSUE_AND_BONE = -1000.0, 2000.0
 """Hounsfield units that become 0, and how many more become 1."""
 TOOTH_AXIS, TOOTH_BIN, TOOTH_EVERY = 295.75, 3, 6
 """Detector column of the axis of rotation, where the views of 0 and 180 degrees mirror each other best; columns that
-make a bin; of 181 views over 180 degrees, every sixth is used."""
+make a bin; of its 181 views over 180 degrees, every sixth is used."""
 
 
 class Scanner:
-    """Views of what lies in the circle, in units that make the norm of the operator 1."""
+    """Views of what lies in the circle.
 
-    def __init__(self, angles: Tensor = ANGLES) -> None:
-        self.degrees = np.rad2deg(angles.numpy())
-        self.operator = normalised(ParallelBeam(angles, SIZE), torch.zeros(1, SIZE, SIZE))
+    What the model sees is the physics after a filter, the square root of the ramp, that makes its gain more alike for
+    all frequencies: the back-projected data are then filtered back-projection. As usual, views are filtered between
+    margins of air.
+    """
+
+    def __init__(self, angles: Tensor) -> None:
+        self.angles, self.views = angles, ParallelBeam(angles, SIZE, 2 * SIZE)
+        ramp = torch.fft.fftfreq(2 * SIZE).abs().clamp_min(0.1 / SIZE)  # zero frequency as in scikit-image
+        self.whitening = Filter((ramp * math.pi / len(angles)).sqrt().reshape(1, 1, -1))
 
     def measure(self, images: Tensor, generator: Generator) -> Tensor:
-        clean = self.operator(images)
+        """Return noisy line integrals of images, ``(b, views, bins)``."""
+        clean = crop_centre(self.views(images), (SIZE,))
         return clean + NOISE * clean.amax(dim=(1, 2), keepdim=True) * torch.randn(clean.shape, generator=generator)
 
-    def fidelity(self, sinograms: Tensor) -> LeastSquares:
-        return LeastSquares(self.operator @ RealPart(), sinograms)
+    def fidelity(self, integrals: Tensor) -> LeastSquares:
+        data = self.whitening(pad(integrals, (SIZE // 2, SIZE - SIZE // 2)))
+        return LeastSquares(self.whitening @ self.views @ RealPart(), data)
 
-    def filtered(self, sinogram: Tensor, name: str) -> np.ndarray:
-        lengths = (sinogram / self.operator.factor).double().numpy()
-        return iradon(lengths.T, self.degrees, filter_name=name, output_size=SIZE).astype(np.float32)
+
+def filtered(integrals: Tensor, angles: Tensor, name: str) -> Tensor:
+    """Reconstruct one image by filtered back-projection."""
+    image = iradon(integrals.double().numpy().T, np.rad2deg(angles.numpy()), filter_name=name, output_size=SIZE)
+    return torch.from_numpy(image.astype(np.float32))
 
 
 def circle() -> Tensor:
@@ -92,7 +101,7 @@ def to_size(image: np.ndarray) -> Tensor:
 def abdomen(path: Path) -> Tensor:
     """Return axial slices of a CT volume, ``(n, y, x)``."""
     stack = (slices(read_volume(path), "axial")[ABDOMEN_SLICES] - AIR) / SOFT_TISSUE_AND_BONE
-    spare = [(0, 0), *(((SIZE - n) // 2, SIZE - n - (SIZE - n) // 2) for n in stack.shape[1:])]
+    spare = [(0, 0), *(((SIZE - n) // 2, (SIZE - n + 1) // 2) for n in stack.shape[1:])]
     return torch.from_numpy(np.pad(stack.clip(0, 1), spare)).float()
 
 
@@ -110,18 +119,20 @@ def tooth(path: Path) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     bench = Bench("tomography", __doc__, UPDATES)
-    generator, seen, scanner = torch.Generator().manual_seed(0), circle(), Scanner()
+    generator, seen = torch.Generator().manual_seed(0), circle()
+    scanner = Scanner(torch.arange(VIEWS, dtype=torch.double) * math.pi / VIEWS)
 
     def draw() -> tuple[LeastSquares, Tensor]:
         images = torch.cat([crops(1, SIZE, generator), ellipses(1, generator)]) * seen
         return scanner.fidelity(scanner.measure(images, generator)), images
 
-    model = bench.train(draw, cg_iterations=6)
+    model = bench.train(draw, cg_iterations=4)
 
-    def score(group: str, name: str, target: Tensor, sinogram: Tensor, scanner: Scanner) -> None:
-        candidates = [scanner.filtered(sinogram, choice) for choice in FILTERS]
+    def score(group: str, name: str, target: Tensor, integrals: Tensor, scanner: Scanner) -> None:
+        candidates = [filtered(integrals, scanner.angles, choice) for choice in FILTERS]
         best = max(candidates, key=lambda image: psnr(image, target, seen))
-        bench.score(group, name, target, {"FBP": best, "i-RIM": model(scanner.fidelity(sinogram[None]))[0]}, seen)
+        (estimate,) = model(scanner.fidelity(integrals[None]))
+        bench.score(group, name, target, {"FBP": best, "i-RIM": estimate}, seen)
 
     held_back = {
         "photographs": {name: to_size(photograph(name).numpy()) for name in HELD_BACK},
@@ -129,15 +140,15 @@ def main() -> None:
     }
     if path := bench.find("ct/abdomen_ct_3mm.nii.gz"):
         held_back["abdomen, projected again"] = {f"slice {i}": image for i, image in enumerate(abdomen(path))}
+    generator.manual_seed(1)
     for group, images in held_back.items():
         for name, image in images.items():
-            target = image * seen
-            score(group, name, target, scanner.measure(target[None], generator)[0], scanner)
+            score(group, name, image * seen, scanner.measure(image[None] * seen, generator)[0], scanner)
     if path := bench.find("ct/tooth_sino.h5"):
         integrals, angles = tooth(path)
-        every, few = Scanner(angles), Scanner(angles[: -1 : TOOTH_EVERY])
-        reference = torch.from_numpy(every.filtered(integrals * every.operator.factor, "ramp")) * seen
-        score("tooth, measured", "row 0", reference, integrals[:-1:TOOTH_EVERY] * few.operator.factor, few)
+        some = slice(0, TOOTH_EVERY * VIEWS, TOOTH_EVERY)
+        reference = filtered(integrals, angles, "ramp") * seen
+        score("tooth, measured", "row 0", reference, integrals[some], Scanner(angles[some]))
     bench.finish({"size": SIZE, "views": VIEWS, "noise": NOISE})
 
 

@@ -148,11 +148,11 @@ def _figure(shown: dict[str, dict[str, Tensor]], scores: dict[str, dict[str, dic
     columns = max(len(images) for images in shown.values())
     figure = Figure(figsize=(2.4 * columns, 2.6 * len(shown)), layout="constrained")
     for row, (group, images) in enumerate(shown.items()):
-        black, white = np.percentile(images["target"], GREY)
+        black, white = np.percentile(images["target"].numpy(), GREY)
         (first, *_) = scores[group].values()
         for column, (method, image) in enumerate(images.items()):
             axes = figure.add_subplot(len(shown), columns, row * columns + column + 1)
-            axes.imshow(image, cmap="gray", vmin=black, vmax=white)
+            axes.imshow(image.numpy(), cmap="gray", vmin=black, vmax=white)
             axes.set_axis_off()
             caption = f"{method}, {first[method]:.1f} dB" if method in first else f"{method}: {group}"
             axes.set_title(caption, fontsize=8)

@@ -62,7 +62,7 @@ class ImageChannels(LinearOperator):
         super().__init__()
         self.channels = channels
         self.is_complex = is_complex
-        self.is_pair = channels == 2 and not is_complex  # noqa: PLR2004
+        self.is_pair = channels == 2 and not is_complex
         self.images = 1 if self.is_pair else channels
 
     def forward(self, x: Image) -> Tensor:

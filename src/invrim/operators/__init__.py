@@ -2,7 +2,7 @@
 
 from invrim.operators.base import Composition, LinearOperator
 from invrim.operators.conjugate_gradient import conjugate_gradient
-from invrim.operators.convolution import Convolution
+from invrim.operators.convolution import Filter, convolution
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
@@ -15,8 +15,8 @@ __all__ = [
     "CartesianMRI",
     "CoilMaps",
     "Composition",
-    "Convolution",
     "DataFidelity",
+    "Filter",
     "FourierTransform",
     "LeastSquares",
     "LinearOperator",
@@ -26,6 +26,7 @@ __all__ = [
     "SamplingMask",
     "Scaled",
     "conjugate_gradient",
+    "convolution",
     "crop_centre",
     "fft_centred",
     "ifft_centred",

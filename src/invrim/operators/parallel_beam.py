@@ -15,7 +15,7 @@ from invrim.operators.base import LinearOperator
 _THIN = 1e-3
 """Pixel width below which an edge-on pixel is not projected any thinner, in pixels."""
 _REACH = 2
-"""A pixel's shadow ends less than (sqrt(2) + 1) / 2 bins from its centre: in the nearest bin or one of two beside it."""
+"""Bins beside the nearest one that a shadow can reach: it ends less than (sqrt(2) + 1) / 2 bins from its centre."""
 
 
 class ParallelBeam(LinearOperator):

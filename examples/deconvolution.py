@@ -1,0 +1,107 @@
+"""How much better than Wiener's filter and total variation does an i-RIM undo the shake of a camera?
+
+python examples/deconvolution.py    # some minutes on two cores
+
+Every photograph is blurred by a shake of its own, periodically, and noise is added; the kernel is known. The i-RIM has
+seen neither the held-back photographs nor their kernels. Wiener's filter is scikit-image's; total variation is solved
+by ADMM. The weight of both is the best of several for every image.
+"""
+
+from __future__ import annotations
+
+import torch
+from skimage.restoration import wiener
+from torch import Generator, Tensor
+
+from invrim.operators import Filter, LeastSquares, RealPart, convolution
+from photographs import HELD_BACK, crops, photograph
+from workbench import Bench, psnr
+
+NOISE, WHITENING = 0.02, 0.03
+"""Standard deviation of the noise, where white is 1; and what the whitening takes for noise, relative to the image."""
+KERNEL, MOMENTS = 13, 64
+"""Pixels along the sides of a kernel, and points along the camera's path."""
+PATCH, BATCH, UPDATES = 64, 4, 700
+BALANCES = [10 ** (-k / 4) for k in range(0, 13)]
+"""Of Wiener's filter: how much roughness costs."""
+TV_WEIGHTS = [1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3, 5.6e-3]
+TV_ITERATIONS, TV_PENALTY = 100, 20.0
+
+
+def shakes(count: int, generator: Generator) -> Tensor:
+    """Draw kernels ``(count, y, x)`` of sum 1: paths of a camera whose velocity changes at random."""
+    velocity = torch.randn(count, 2, MOMENTS, generator=generator).cumsum(dim=2)
+    path = velocity.cumsum(dim=2)
+    path = path - path.mean(dim=2, keepdim=True)
+    reach = 2 + 3 * torch.rand(count, 1, 1, generator=generator)
+    path = reach * path / path.abs().amax(dim=(1, 2), keepdim=True)
+    pixels = torch.arange(KERNEL) - KERNEL // 2
+    nearness = torch.exp(-(((pixels[:, None] - path[:, :, None]) / 0.6) ** 2) / 2)
+    kernels = torch.einsum("nyt,nxt->nyx", nearness[:, 0], nearness[:, 1])
+    return kernels / kernels.sum(dim=(1, 2), keepdim=True)
+
+
+def photographed(images: Tensor, kernels: Tensor, generator: Generator) -> Tensor:
+    """Blur images ``(b, y, x)``, each by its kernel, and add noise."""
+    data = convolution(kernels, images.shape[1:])(images)
+    return data + NOISE * torch.randn(data.shape, generator=generator)
+
+
+def whitened(data: Tensor, kernels: Tensor) -> LeastSquares:
+    """Return what the model sees: the physics after a filter that makes its gain more alike for all frequencies.
+
+    The back-projected data are then a plain Wiener deconvolution, instead of data that are blurred twice.
+    """
+    blur = convolution(kernels, data.shape[1:])
+    whitening = Filter((blur.transfer.abs() ** 2 + WHITENING).rsqrt())
+    return LeastSquares(whitening @ blur @ RealPart(), whitening(data))
+
+
+def total_variation(data: Tensor, kernel: Tensor, weight: float) -> Tensor:
+    """Minimise ``1/2 ||A x - d||^2 + weight sum |grad x|`` by ADMM; periodic, so that every solve is a division."""
+    transfer = convolution(kernel, data.shape[1:]).transfer
+    steps = torch.zeros(2, 3, 3)
+    steps[0, :, 1] = steps[1, 1, :] = torch.tensor([0.0, 1.0, -1.0])
+    gradient = convolution(steps, data.shape[1:])
+    penalty = weight * TV_PENALTY
+    blurred = transfer.conj() * torch.fft.fft2(data)
+    curvature = transfer.abs() ** 2 + penalty * (gradient.transfer.abs() ** 2).sum(dim=0)
+    x, dual = data, torch.zeros(2, *data.shape[1:])
+    for _ in range(TV_ITERATIONS):
+        moved = gradient(x.expand(2, -1, -1)) + dual
+        length = moved.norm(dim=0)
+        sparse = moved * (1 - weight / penalty / length.clamp_min(1e-12)).clamp_min(0)
+        dual = moved - sparse
+        divergence = torch.fft.fft2(gradient.adjoint(sparse - dual).sum(dim=0))
+        x = torch.fft.ifft2((blurred + penalty * divergence) / curvature).real
+    return x[0]
+
+
+def main() -> None:
+    bench = Bench("deconvolution", __doc__, UPDATES)
+    generator = torch.Generator().manual_seed(0)
+
+    def draw() -> tuple[LeastSquares, Tensor]:
+        images, kernels = crops(BATCH, PATCH, generator), shakes(BATCH, generator)
+        return whitened(photographed(images, kernels, generator), kernels), images
+
+    model = bench.train(draw)
+    generator.manual_seed(1)
+    for name in HELD_BACK:
+        target = photograph(name)
+        kernel = shakes(1, generator)
+        data = photographed(target[None], kernel, generator)
+        filtered = [wiener(data[0].numpy(), kernel[0].numpy(), balance, clip=False) for balance in BALANCES]
+        smooth = [total_variation(data, kernel, weight) for weight in TV_WEIGHTS]
+        images = {
+            "blurred": data[0],
+            "Wiener": max(filtered, key=lambda image: psnr(image, target)),
+            "TV": max(smooth, key=lambda image: psnr(image, target)),
+            "i-RIM": model(whitened(data, kernel))[0],
+        }
+        bench.score(name, name, target, images)
+    bench.finish({"noise": NOISE, "kernel": KERNEL, "whitening": WHITENING})
+
+
+if __name__ == "__main__":
+    main()
