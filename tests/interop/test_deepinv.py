@@ -145,7 +145,8 @@ def test_deepinvs_trainer_trains_it(tmp_path):
     torch.manual_seed(0)
     physics = physics_module.BlurFFT((1, 16, 12), filter=kernel().float())
     images = torch.rand(8, 1, 16, 12)
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, physics(images)), batch_size=4)
+    pairs = [{"x": x, "y": y} for x, y in zip(images, physics(images), strict=True)]
+    loader = torch.utils.data.DataLoader(pairs, batch_size=4)
     reconstructor = IRIMReconstructor(model(1, head="eta").float())
     before = [p.detach().clone() for p in reconstructor.parameters()]
     trainer = deepinv.Trainer(
