@@ -15,10 +15,10 @@ def instrument_table(result: dict[str, Any]) -> str:
     methods = list(next(iter(means.values())))
     standard = [method for method in methods if method not in (MODEL, "blurred")]
     head = ["PSNR in dB", *methods, *(f"over {method}" for method in standard)]
-    body = [
-        [group, *(f"{scores[method]:.2f}" for method in methods), *(f"{scores[MODEL] - scores[m]:+.2f}" for m in standard)]
-        for group, scores in means.items()
-    ]  # fmt: skip
+    body = []
+    for group, scores in means.items():
+        gains = [scores[MODEL] - scores[method] for method in standard]
+        body.append([group, *(f"{scores[method]:.2f}" for method in methods), *(f"{gain:+.2f}" for gain in gains)])
     setting = result["setting"]
     effort = f"{setting['updates']} updates, {setting['training_cpu_seconds'] / 60:.0f} core-minutes of training"
     return f"{table(head, body)}\n\n{effort}; {origin(result)}."

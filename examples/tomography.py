@@ -3,10 +3,9 @@
 python examples/tomography.py                   # some minutes on two cores
 python examples/tomography.py --data FOLDER     # also scores a real abdomen and a real tooth
 
-Learns from photographs and ellipses inside the circle that the detector sees; no scan takes part. FOLDER holds
-``ct/abdomen_ct_3mm.nii.gz``, a CT volume that is projected again, and ``ct/tooth_sino.h5``, sinograms of a tooth from a
-synchrotron in TomoPy's layout; ``shared/data`` is looked for unless another is named. Filtered back-projection is
-scikit-image's, with the best of its filters for every image.
+Learns from photographs and ellipses, never from a scan. FOLDER, ``shared/data`` if not named, holds a CT volume that is
+projected again, ``ct/abdomen_ct_3mm.nii.gz``, and sinograms of a tooth in TomoPy's layout, ``ct/tooth_sino.h5``. Filtered
+back-projection is scikit-image's, with the best of its filters for every image.
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ from invrim.operators import Filter, LeastSquares, ParallelBeam, RealPart, crop_
 from photographs import HELD_BACK, crops, photograph
 from workbench import Bench, psnr
 
-SIZE, VIEWS = 128, 30
+SIZE, VIEWS, UPDATES = 128, 30, 400
 NOISE = 0.005  # standard deviation, relative to the largest line integral of an image
 FILTERS = ("ramp", "shepp-logan", "cosine", "hamming", "hann")
-UPDATES = 500
 ABDOMEN_SLICES = slice(20, 100, 16)
 AIR, SOFT_TISSUE_AND_BONE = -1000.0, 2000.0
 """Hounsfield units that become 0, and how many more become 1."""
@@ -42,9 +40,8 @@ make a bin; of its 181 views over 180 degrees, every sixth is used."""
 class Scanner:
     """Views of what lies in the circle.
 
-    What the model sees is the physics after a filter, the square root of the ramp, that makes its gain more alike for
-    all frequencies: the back-projected data are then filtered back-projection. As usual, views are filtered between
-    margins of air.
+    The model sees the physics after a filter, the square root of the ramp, which makes its gain more alike for all
+    frequencies: the back-projected data are then filtered back-projection. Margins of air keep the filter's ends apart.
     """
 
     def __init__(self, angles: Tensor) -> None:
@@ -53,7 +50,6 @@ class Scanner:
         self.whitening = Filter((ramp * math.pi / len(angles)).sqrt().reshape(1, 1, -1))
 
     def measure(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return noisy line integrals of images, ``(b, views, bins)``."""
         clean = crop_centre(self.views(images), (SIZE,))
         return clean + NOISE * clean.amax(dim=(1, 2), keepdim=True) * torch.randn(clean.shape, generator=generator)
 
@@ -92,10 +88,8 @@ def ellipses(count: int, generator: Generator) -> Tensor:
 
 def to_size(image: np.ndarray) -> Tensor:
     """Shrink the central square of an image to the scanner's size."""
-    n = min(image.shape)
-    y, x = ((length - n) // 2 for length in image.shape)
-    square = resize(image[y : y + n, x : x + n], (SIZE, SIZE), anti_aliasing=True)
-    return torch.from_numpy(square.astype(np.float32))
+    square = crop_centre(torch.from_numpy(image), [min(image.shape)] * 2).numpy()
+    return torch.from_numpy(resize(square, (SIZE, SIZE), anti_aliasing=True)).float()
 
 
 def abdomen(path: Path) -> Tensor:
