@@ -4,8 +4,8 @@ python examples/tomography.py                   # some minutes on two cores
 python examples/tomography.py --data FOLDER     # also scores a real abdomen and a real tooth
 
 Learns from photographs and ellipses, never from a scan. FOLDER, ``shared/data`` if not named, holds a CT volume that is
-projected again, ``ct/abdomen_ct_3mm.nii.gz``, and sinograms of a tooth in TomoPy's layout, ``ct/tooth_sino.h5``. Filtered
-back-projection is scikit-image's, with the best of its filters for every image.
+projected again, ``ct/abdomen_ct_3mm.nii.gz``, and sinograms of a tooth in TomoPy's layout, ``ct/tooth_sino.h5``.
+Filtered back-projection is scikit-image's, with the best of its filters for every image.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ from workbench import Bench, psnr
 SIZE, VIEWS, UPDATES = 128, 30, 400
 NOISE = 0.005  # standard deviation, relative to the largest line integral of an image
 FILTERS = ("ramp", "shepp-logan", "cosine", "hamming", "hann")
-ABDOMEN_SLICES = slice(20, 100, 16)
-AIR, SOFT_TISSUE_AND_BONE = -1000.0, 2000.0
-"""Hounsfield units that become 0, and how many more become 1."""
+ABDOMEN, AIR, RANGE = slice(20, 100, 16), -1000.0, 2000.0
+"""Slices of the volume; Hounsfield units that become 0, and how many more become 1."""
 TOOTH_AXIS, TOOTH_BIN, TOOTH_EVERY = 295.75, 3, 6
 """Detector column of the axis of rotation, where the views of 0 and 180 degrees mirror each other best; columns that
 make a bin; of its 181 views over 180 degrees, every sixth is used."""
@@ -94,7 +93,7 @@ def to_size(image: np.ndarray) -> Tensor:
 
 def abdomen(path: Path) -> Tensor:
     """Return axial slices of a CT volume, ``(n, y, x)``."""
-    stack = (slices(read_volume(path), "axial")[ABDOMEN_SLICES] - AIR) / SOFT_TISSUE_AND_BONE
+    stack = (slices(read_volume(path), "axial")[ABDOMEN] - AIR) / RANGE
     spare = [(0, 0), *(((SIZE - n) // 2, (SIZE - n + 1) // 2) for n in stack.shape[1:])]
     return torch.from_numpy(np.pad(stack.clip(0, 1), spare)).float()
 
