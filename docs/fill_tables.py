@@ -17,6 +17,7 @@ from typing import Any
 
 import volume_tables
 from engine_tables import budget_table, engines_table
+from instrument_tables import instrument_table
 from measured import megabytes, origin, table
 from stability_tables import gain_table, precision_table, trained_table, training_table, untrained_table
 
@@ -64,6 +65,10 @@ PAGES: dict[Path, Regions] = {
         "budget": ("budget.json", budget_table),
         "engines": ("engine.json", engines_table),
     },
+    ROOT / "docs" / "instruments.md": {
+        "deconvolution": ("deconvolution.json", instrument_table),
+        "tomography": ("tomography.json", instrument_table),
+    },
     ROOT / "docs" / "stability.md": {
         "untrained": ("stability.json", untrained_table),
         "precision": ("stability.json", precision_table),
@@ -92,7 +97,7 @@ def filled(text: str, results: Path = RESULTS, regions: Regions = REGIONS) -> st
 
 
 def _not_measured(file: str) -> str:
-    return f"*Not measured yet: `make bench` writes `benchmarks/results/{file}`.*"
+    return f"*Not measured yet: `make bench` or `make instruments` writes `benchmarks/results/{file}`.*"
 
 
 def main() -> None:
