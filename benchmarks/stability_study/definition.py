@@ -13,8 +13,8 @@ DEFINING = tuple(HERE / f"{name}.py" for name in ("contestants", "errors", "task
 
 
 def fingerprint(files: Sequence[Path] = DEFINING) -> str:
-    """Hash the code, not its comments, docstrings and layout: results of another study are not to be mixed with ours."""
-    parts = (ast.dump(_without_docstrings(ast.parse(path.read_text(encoding="utf-8")))) for path in files)
+    """Hash the code, but not its comments, docstrings and layout."""
+    parts = (ast.unparse(_without_docstrings(ast.parse(path.read_text(encoding="utf-8")))) for path in files)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

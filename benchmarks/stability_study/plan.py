@@ -52,23 +52,23 @@ def jobs_of(plan: Plan, done: Sequence[Job]) -> Iterator[Job]:
     """
     depth, shallow = plan.long_depth, [depth for depth in plan.depths if depth <= plan.long_depth]
     for layer, rate in product(plan.trained, plan.rates):
-        yield _training(plan, "rates", layer, depth, 0, "store", rate, plan.rate_updates)
+        yield _short(plan, layer, "store", rate)
     best = {layer: best_rate(done, layer) for layer in plan.trained}
     for seed, layer in product(range(plan.seeds), plan.trained):
-        yield _training(plan, "long", layer, depth, seed, "invert", best[layer], plan.long_updates)
-    yield _training(plan, "long", OURS, depth, 0, "exact", best[OURS], plan.long_updates)
+        yield _long(plan, layer, seed, "invert", best[layer])
+    yield _long(plan, OURS, 0, "exact", best[OURS])
     yield from _untrained(plan, shallow, plan.seeds)
     for layer in plan.trained:  # whether inversion is to blame, where there is something to blame
-        yield _training(plan, "rates", layer, depth, 0, "invert", max(plan.rates), plan.rate_updates)
+        yield _short(plan, layer, "invert", max(plan.rates))
+    briefly = {"gain": plan.small_gain, "updates": plan.other_updates}
     for other, layer in product((d for d in plan.depths if d != depth), plan.trained):
-        yield _training(plan, "depths", layer, other, 0, "invert", best[layer], plan.other_updates)
-        if layer == OURS and other > depth:
-            yield _training(plan, "depths", layer, other, 0, "exact", best[layer], plan.other_updates)
+        for mode in ("invert", "exact") if layer == OURS and other > depth else ("invert",):
+            yield _job(plan, "depths", layer, other, 0, **briefly, mode=mode, rate=best[layer])
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, depth, seed, gain=gain)
     yield from _untrained(plan, [depth for depth in plan.depths if depth > plan.long_depth], plan.deep_seeds)
     for layer in plan.trained:
-        yield _training(plan, "as they come", layer, depth, 0, "invert", best[layer], plan.other_updates, gain=1)
+        yield _job(plan, "as they come", layer, depth, 0, **briefly | {"gain": 1}, mode="invert", rate=best[layer])
 
 
 def best_rate(done: Sequence[Job], layer: str) -> float:
@@ -85,12 +85,14 @@ def _untrained(plan: Plan, depths: Sequence[int], seeds: int) -> Iterator[Job]:
         yield _job(plan, "initialisation", layer, depth, seed, gain=1)
 
 
-def _training(
-    plan: Plan, kind: str, layer: str, depth: int, seed: int, mode: str, rate: float, updates: int, gain: float = 0
-) -> Job:
-    how = {"mode": mode, "rate": rate, "updates": updates}
-    job = _job(plan, kind, layer, depth, seed, gain=gain or plan.small_gain, **how)
-    return {**job, "precisions": []} if kind == "rates" else job
+def _short(plan: Plan, layer: str, mode: str, rate: float) -> Job:
+    how = {"gain": plan.small_gain, "mode": mode, "rate": rate, "updates": plan.rate_updates}
+    return {**_job(plan, "rates", layer, plan.long_depth, 0, **how), "precisions": []}
+
+
+def _long(plan: Plan, layer: str, seed: int, mode: str, rate: float) -> Job:
+    how = {"gain": plan.small_gain, "mode": mode, "rate": rate, "updates": plan.long_updates}
+    return _job(plan, "long", layer, plan.long_depth, seed, **how)
 
 
 def _job(plan: Plan, kind: str, layer: str, depth: int, seed: int, **more: Any) -> Job:
