@@ -31,16 +31,16 @@ class Plan:
     small_gain: float = 0.1
     """Of the nets at the start of trainings: nearly the identity, as Glow's authors start their couplings."""
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
-    rate_updates: int = 60
+    rate_updates: int = 40
     """Of the trainings from which the learning rate of a layer is chosen."""
     long_updates: int = 200
-    other_updates: int = 60
+    other_updates: int = 40
     """At other depths than `long_depth`, and with nets as they come."""
 
 
 QUICK = Plan(
-    layers=(OURS, "glow-exp-fitted"), trained=(OURS, "glow-exp-fitted"), depths=(3, 4, 5), long_depth=4, seeds=1,
-    gains=(4,), rates=(1e-4, 1e-3), rate_updates=1, long_updates=2, other_updates=1,
+    layers=(OURS, "glow-exp-fitted"), trained=(OURS, "glow-exp-fitted"), depths=(4, 5), long_depth=4, seeds=1,
+    gains=(4,), rates=(1e-3,), rate_updates=1, long_updates=2, other_updates=1,
 )  # fmt: skip
 
 
@@ -50,23 +50,26 @@ def jobs_of(plan: Plan, done: Sequence[Job]) -> Iterator[Job]:
     A job says all that its result depends on, so that a changed plan keeps what it can. Learning rates of later jobs
     follow from the results of earlier ones, which the caller adds to ``done`` before asking for the next.
     """
-    depth, shallow = plan.long_depth, [depth for depth in plan.depths if depth <= plan.long_depth]
+    depth = plan.long_depth
     for layer, rate in product(plan.trained, plan.rates):
         yield _short(plan, layer, "store", rate)
     best = {layer: best_rate(done, layer) for layer in plan.trained}
-    for seed, layer in product(range(plan.seeds), plan.trained):
-        yield _long(plan, layer, seed, "invert", best[layer])
-    yield _long(plan, OURS, 0, "exact", best[OURS])
-    yield from _untrained(plan, shallow, plan.seeds)
-    for layer in plan.trained:  # whether inversion is to blame, where there is something to blame
-        yield _short(plan, layer, "invert", max(plan.rates))
+    for seed in range(plan.seeds):
+        for layer in plan.trained:
+            yield _long(plan, layer, seed, "invert", best[layer])
+        for other, layer in product(plan.depths, plan.layers):
+            if seed < plan.deep_seeds or other <= depth:
+                yield _job(plan, "initialisation", layer, other, seed, gain=1)
+        if seed == 0:
+            yield _long(plan, OURS, seed, "exact", best[OURS])
+            for layer in plan.trained:  # whether inversion is to blame, where there is something to blame
+                yield _short(plan, layer, "invert", max(plan.rates))
     briefly = {"gain": plan.small_gain, "updates": plan.other_updates}
     for other, layer in product((d for d in plan.depths if d != depth), plan.trained):
         for mode in ("invert", "exact") if layer == OURS and other > depth else ("invert",):
             yield _job(plan, "depths", layer, other, 0, **briefly, mode=mode, rate=best[layer])
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, depth, seed, gain=gain)
-    yield from _untrained(plan, [depth for depth in plan.depths if depth > plan.long_depth], plan.deep_seeds)
     for layer in plan.trained:
         yield _job(plan, "as they come", layer, depth, 0, **briefly | {"gain": 1}, mode="invert", rate=best[layer])
 
@@ -78,11 +81,6 @@ def best_rate(done: Sequence[Job], layer: str) -> float:
     if not learned:
         return min(job["rate"] for job in runs)
     return min(learned, key=lambda job: job["loss"][-1])["rate"]
-
-
-def _untrained(plan: Plan, depths: Sequence[int], seeds: int) -> Iterator[Job]:
-    for depth, seed, layer in product(depths, range(seeds), plan.layers):
-        yield _job(plan, "initialisation", layer, depth, seed, gain=1)
 
 
 def _short(plan: Plan, layer: str, mode: str, rate: float) -> Job:
