@@ -2,9 +2,6 @@
 
 import importlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,11 +15,25 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def study(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
     return importlib.import_module
 
 
-def test_the_quick_study_runs_resumes_and_is_drawn(tmp_path, study):
-    jobs = _run(tmp_path)
+@pytest.fixture
+def quick(study, tmp_path, monkeypatch):
+    """Runs the quick study, or what is missing of it, and returns what it wrote."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # of this process, whose other tests may want more
+
+    def run(*arguments: str):
+        study("stability").main(["--quick", "--out", str(tmp_path), *arguments])
+        return json.loads((tmp_path / "stability-quick.json").read_text(encoding="utf-8"))
+
+    return run
+
+
+def test_the_quick_study_runs_and_is_drawn(quick, study):
+    envelope = quick()
+    jobs = envelope["results"]["jobs"]
     assert {job["kind"] for job in jobs} == {"rates", "long", "initialisation", "depths", "gain", "as they come"}
     for job in jobs:
         for errors in job["errors"]:
@@ -30,16 +41,42 @@ def test_the_quick_study_runs_resumes_and_is_drawn(tmp_path, study):
                 assert errors["inversion_error"] == 0
             if errors["precision"] == "float32":
                 assert errors["gradient_error"] < 1e-4  # 5 layers
-    path = tmp_path / "stability-quick.json"
-    envelope = json.loads(path.read_text(encoding="utf-8"))
-    envelope["results"]["jobs"] = [{**job, "seconds": -1.0} for job in jobs[1:]]
-    envelope["results"]["jobs"][-1]["study"] = "another"
-    path.write_text(json.dumps(envelope), encoding="utf-8")
-    again = _run(tmp_path)
-    kept = [job["seconds"] < 0 for job in again]
-    assert kept == [False] + [True] * (len(jobs) - 2) + [False]
-    figure = study("stability_figure").stability_figure(json.loads(path.read_text(encoding="utf-8")))
+    figure = study("stability_figure").stability_figure(envelope)
     assert all(axes.get_lines() for axes in figure.axes)
+    tables = study("stability_tables")
+    assert "| orthogonal mixing, additive (ours), `exact` |" in tables.training_table(envelope)
+    assert "not measured" not in tables.precision_table(envelope)
+
+
+def test_the_study_goes_on_where_it_was_interrupted(quick, study, monkeypatch):
+    measured = []
+
+    def do(job):
+        measured.append(job)
+        if len(measured) == 5:
+            raise KeyboardInterrupt
+        return {**job, "loss": [1.0, 0.5], "diverged": False, "errors": [], "seconds": 0.0}
+
+    monkeypatch.setattr(study("stability"), "do", do)
+    with pytest.raises(KeyboardInterrupt):
+        quick()
+    jobs = quick()["results"]["jobs"]
+    assert len(measured) == len(jobs) + 1  # the fifth a second time
+    assert {job["study"] for job in jobs} == {study("stability_study.definition").fingerprint()}
+    measured.clear()
+    quick()
+    assert measured == []
+    with pytest.raises(KeyboardInterrupt):
+        quick("--fresh")
+    assert len(measured) == 5  # none was taken over
+
+
+def test_jobs_of_another_study_are_not_taken_over(tmp_path, study):
+    path = tmp_path / "stability.json"
+    jobs = [{"seed": 0, "study": "this"}, {"seed": 1, "study": "another"}, {"seed": 2}]
+    path.write_text(json.dumps({"results": {"jobs": jobs}}), encoding="utf-8")
+    assert study("stability").finished(path, "this") == jobs[:1]
+    assert study("stability").finished(tmp_path / "none.json", "this") == []
 
 
 def test_only_what_changes_results_makes_another_study(tmp_path, study):
@@ -124,11 +161,3 @@ def _note(found: tuple, loss: float) -> float:
     curve["at"].append(update)
     curve["loss"].append(loss)
     return loss
-
-
-def _run(folder: Path) -> list[dict]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "stability.py"), "--quick", "--out", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
-    return json.loads((folder / "stability-quick.json").read_text(encoding="utf-8"))["results"]["jobs"]
