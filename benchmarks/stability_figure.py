@@ -30,7 +30,7 @@ TITLES = {
     "glow-exp-fitted": "Glow exp,\nActNorm fitted",
 }
 """Layers that were trained, left to right."""
-SHADES = ("#8fb9ea", ACCENT, "#0a2448")
+SHADES = ("#a8cbf2", "#5a9be6", ACCENT, "#0a2448")
 """Light to dark, with the learning rate."""
 PRECISIONS = {"float32": (ACCENT, "o"), "bf16": (OTHERS[0], "s")}
 READOUT = (0, (1, 2))
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def stability_figure(envelope: dict[str, Any]) -> Figure:
-    """Draw one column a layer: three learning rates, training at the best of them, and inversion against depth."""
+    """Draw one column a layer: learning rates, training at the best of them, and inversion against depth."""
     jobs, readout = envelope["results"]["jobs"], envelope["setting"]["readout_loss"]
     trained = [job for job in jobs if "mode" in job]
     shades = dict(zip(sorted({job["rate"] for job in trained}), SHADES, strict=False))
@@ -83,7 +83,7 @@ def _panel(figure: Figure, row: int, column: int) -> Axes:
         axes.set_yticks([1e-9, 1e-6, 1e-3, 1])
     axes.minorticks_off()
     axes.set_xlabel("layers" if row == 3 else "updates")
-    names = ("loss at three\nlearning rates", "loss at the best,\nby inversion", "its inversion\nerror",
+    names = ("loss, activations\nstored", "loss, trained\nby inversion", "its inversion\nerror",
              "inversion error,\nuntrained")  # fmt: skip
     if column == 0:
         axes.set_ylabel(names[row], color=INK, fontsize=9)

@@ -17,8 +17,8 @@ PLACE = {"invert": 0, "exact": -1}
 def rates_table(result: dict[str, Any]) -> str:
     """How brief trainings ended at every learning rate, one line a layer."""
     jobs = _jobs(result, "rates")
-    rates, updates = sorted({job["rate"] for job in jobs}), jobs[0]["updates"]
-    columns = [("store", rate) for rate in rates] + [("invert", max(rates))]
+    updates = jobs[0]["updates"]
+    columns = sorted({(job["mode"], job["rate"]) for job in jobs}, key=lambda column: (column[0] != "store", column[1]))
     body = [
         [label, *(_end([job for job in mine if (job["mode"], job["rate"]) == column]) for column in columns)]
         for label, mine in _by_layer(result, jobs)

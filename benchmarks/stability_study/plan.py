@@ -31,6 +31,8 @@ class Plan:
     small_gain: float = 0.1
     """Of the nets at the start of trainings: nearly the identity, as Glow's authors start their couplings."""
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    last_rate: float = 3e-3
+    """Not to choose from: where layers break that the largest of `rates` did not."""
     rate_updates: int = 40
     """Of the trainings from which the learning rate of a layer is chosen."""
     long_updates: int = 200
@@ -54,24 +56,34 @@ def jobs_of(plan: Plan, done: Sequence[Job]) -> Iterator[Job]:
     for layer, rate in product(plan.trained, plan.rates):
         yield _short(plan, layer, "store", rate)
     best = {layer: best_rate(done, layer) for layer in plan.trained}
+    yield _long(plan, OURS, 0, "invert", best[OURS])
     for seed in range(plan.seeds):
-        for layer in plan.trained:
-            yield _long(plan, layer, seed, "invert", best[layer])
         for other, layer in product(plan.depths, plan.layers):
             if seed < plan.deep_seeds or other <= depth:
                 yield _job(plan, "initialisation", layer, other, seed, gain=1)
+        for layer in plan.trained:
+            if (layer, seed) != (OURS, 0):
+                yield _long(plan, layer, seed, "invert", best[layer])
         if seed == 0:
-            yield _long(plan, OURS, seed, "exact", best[OURS])
-            for layer in plan.trained:  # whether inversion is to blame, where there is something to blame
-                yield _short(plan, layer, "invert", max(plan.rates))
-    briefly = {"gain": plan.small_gain, "updates": plan.other_updates}
-    for other, layer in product((d for d in plan.depths if d != depth), plan.trained):
-        for mode in ("invert", "exact") if layer == OURS and other > depth else ("invert",):
-            yield _job(plan, "depths", layer, other, 0, **briefly, mode=mode, rate=best[layer])
-    for gain, seed in product(plan.gains, range(plan.seeds)):
-        yield _job(plan, "gain", OURS, depth, seed, gain=gain)
+            yield from _once(plan, best)
     for layer in plan.trained:
-        yield _job(plan, "as they come", layer, depth, 0, **briefly | {"gain": 1}, mode="invert", rate=best[layer])
+        yield _short(plan, layer, "store", plan.last_rate)
+    for layer in plan.trained:
+        how = {"gain": 1, "updates": plan.other_updates, "mode": "invert", "rate": best[layer]}
+        yield _job(plan, "as they come", layer, depth, 0, **how)
+
+
+def _once(plan: Plan, best: dict[str, float]) -> Iterator[Job]:
+    """Yield what one seed has to do for."""
+    for layer in plan.trained:  # whether inversion is to blame, where there is something to blame
+        yield _short(plan, layer, "invert", max(plan.rates))
+    for other, layer in product((d for d in plan.depths if d != plan.long_depth), plan.trained):
+        for mode in ("invert", "exact") if layer == OURS and other > plan.long_depth else ("invert",):
+            how = {"gain": plan.small_gain, "updates": plan.other_updates, "mode": mode, "rate": best[layer]}
+            yield _job(plan, "depths", layer, other, 0, **how)
+    yield _long(plan, OURS, 0, "exact", best[OURS])
+    for gain, seed in product(plan.gains, range(plan.seeds)):
+        yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
 
 
 def best_rate(done: Sequence[Job], layer: str) -> float:
