@@ -34,7 +34,7 @@ SHADES = ("#a8cbf2", "#5a9be6", ACCENT, "#0a2448")
 """Light to dark, with the learning rate."""
 PRECISIONS = {"float32": (ACCENT, "o"), "bf16": (OTHERS[0], "s")}
 READOUT = (0, (1, 2))
-LOSSES, ERRORS = (0.03, 1.0), (1e-9, 1.0)
+LOSSES, ERRORS = (0.035, 0.25), (1e-8, 1.0)
 """Beyond the upper limit, and where it is not finite, a number is marked at the edge."""
 Job = dict[str, Any]
 
@@ -77,10 +77,10 @@ def _panel(figure: Figure, row: int, column: int) -> Axes:
     axes.set_yscale("log")
     if row < 2:
         axes.set_ylim(*LOSSES)
-        axes.set_yticks([0.03, 0.1, 0.3, 1], labels=["0.03", "0.1", "0.3", "1"])
+        axes.set_yticks([0.05, 0.1, 0.2], labels=["0.05", "0.1", "0.2"])
     else:
         axes.set_ylim(*ERRORS)
-        axes.set_yticks([1e-9, 1e-6, 1e-3, 1])
+        axes.set_yticks([1e-8, 1e-6, 1e-4, 1e-2, 1])
     axes.minorticks_off()
     axes.set_xlabel("layers" if row == 3 else "updates")
     names = ("loss, activations\nstored", "loss, trained\nby inversion", "its inversion\nerror",
