@@ -5,6 +5,7 @@ import torch
 
 from invrim.errors import OptionError
 from invrim.layers import OrthogonalMixing, ResidualNet, ReversibleBlock
+from invrim.layers.mixing import DenseRows, FactoredRows
 from invrim.layers.residual import stride_per_axis
 
 
@@ -15,9 +16,32 @@ def test_mixing_is_orthogonal_to_float32_precision(channels):
     # Built in float64: what remains is the rounding of the entries themselves.
     product = u.double() @ u.mT.double()
     assert (product - torch.eye(channels)).abs().max() < 4e-7
-    read, write = OrthogonalMixing(channels).split()
+    read, write = OrthogonalMixing(channels).factors().split()
     assert read.shape == (channels // 2, channels)
     assert (read @ write.mT).abs().max() < 4e-7
+
+
+def test_mixing_is_the_product_of_its_reflections():
+    mixing = OrthogonalMixing(5, n_reflections=3).double()
+    product = torch.eye(5, dtype=torch.double)
+    for v in mixing.vectors:
+        product = product @ (torch.eye(5) - 2 * torch.outer(v, v) / (v @ v))
+    torch.testing.assert_close(mixing.matrix(), product, rtol=0, atol=1e-14)
+
+
+def test_factored_rows_are_the_dense_ones():
+    factors = OrthogonalMixing(71).double().factors()
+    z = torch.randn(2, 71, 6, 14, dtype=torch.double)
+    for factored, matrix in zip(factors.rows(), factors.split(), strict=True):
+        dense = DenseRows(matrix.detach())
+        assert isinstance(factored, FactoredRows)
+        torch.testing.assert_close(factored.of(z), dense.of(z), rtol=0, atol=1e-13)
+        x = torch.randn(2, len(matrix), 6, 7, dtype=torch.double)
+        a, b = z.clone(), z.clone()
+        for out, rows in ((a, factored), (b, dense)):
+            rows.transpose_into_(out[..., ::2], x, sign=-1)  # a view with gaps, as tiles are
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+        assert not torch.equal(a, z)
 
 
 def test_block_equals_the_published_form():

@@ -5,7 +5,9 @@ import torch
 
 from invrim import IRIM, CartesianMRI, LeastSquares
 from invrim.errors import OptionError, ShapeError
+from invrim.layers.step_code import StepCode
 from invrim.operators import FourierTransform, SamplingMask, conjugate_gradient
+from invrim.testing import assert_inverse, assert_same_gradients
 
 SMALL = {"hidden": [4, 5], "strides": [1, 2], "channels": 12}
 
@@ -157,3 +159,72 @@ def test_tiles_do_not_change_the_reconstruction():
 
 def test_a_memory_budget_reaches_the_chain():
     assert model(memory_budget="1GB").chain.memory_budget == 10**9
+
+
+@pytest.mark.parametrize("head", ["learned", "eta"])
+@pytest.mark.parametrize("backprop", ["store", "invert", "exact"])
+def test_estimates_after_every_step_are_those_of_shorter_machines(head, backprop):
+    """The first t steps of a machine are a machine of t steps, and a loss on all reaches every weight."""
+    machine, fidelity = model(head=head, backprop=backprop), measurement(3)
+    every = machine(fidelity, every_step=True)
+    assert every.shape == (3, 2, 10, 13)
+    torch.testing.assert_close(every[-1], machine(fidelity))
+    weights = machine.state_dict()
+    for steps in (1, 2):
+        shorter = IRIM(steps=steps, **{**SMALL, "head": head, "backprop": backprop})
+        shorter.load_state_dict({name: weights[name] for name in shorter.state_dict()})
+        torch.testing.assert_close(every[steps - 1], shorter(fidelity))
+    every.abs().mean().backward()
+    assert all(p.grad is not None for p in machine.parameters())
+
+
+def test_step_codes_tell_shared_blocks_apart():
+    machine, fidelity = model(share_weights=True, step_codes=True).double(), measurement(3).double()
+    codes = [step for step in machine.chain.flattened() if isinstance(step, StepCode)]
+    assert len({id(code) for code in codes}) == 3
+    start = machine(fidelity)
+    with torch.no_grad():
+        for i, code in enumerate(codes):
+            code.shift.copy_(torch.arange(10) * 0.1 * (i + 1))
+    assert not torch.allclose(machine(fidelity), start)
+    z = torch.randn(2, 12, 10, 13, dtype=torch.double)
+    assert_inverse(machine.chain, z, fidelity)
+    assert_same_gradients(machine.chain, z, fidelity)
+    with pytest.raises(OptionError, match="expected step_codes with share_weights"):
+        model(step_codes=True)
+
+
+@pytest.mark.parametrize("coils", [1, 3])
+def test_refined_maps_learn_through_every_data_step_at_constant_memory(coils):
+    machine = model(map_channels=2, map_pools=1, head="eta")
+    operator = measurement(coils).operator
+    maps = torch.randn(2, coils, 10, 13, dtype=torch.cfloat)
+    maps /= torch.linalg.vector_norm(maps, dim=1, keepdim=True)
+    fidelity = LeastSquares(CartesianMRI(operator.sampling.mask, maps), measurement(coils).data)
+    torch.testing.assert_close(machine(fidelity), without_map_net(machine)(fidelity))  # it starts as the identity
+
+    *_, last = machine.maps.net.up_conv[-1].children()
+    torch.nn.init.normal_(last.weight)
+    grads = {}
+    for mode in ("store", "invert"):
+        machine.chain.backprop = mode
+        machine.zero_grad()
+        machine(fidelity).abs().mean().backward()
+        grads[mode] = torch.cat([p.grad.flatten() for p in machine.maps.parameters()])
+    assert grads["store"].norm() > 0
+    torch.testing.assert_close(
+        grads["invert"], grads["store"], rtol=1e-3, atol=1e-4 * float(grads["store"].abs().max())
+    )
+    refined = machine.maps(fidelity).operator.coils.maps
+    torch.testing.assert_close(torch.linalg.vector_norm(refined, dim=1), torch.ones(2, 10, 13))
+
+
+def test_maps_to_refine_have_to_be_there():
+    with pytest.raises(OptionError, match="expected coil maps to refine"):
+        model(map_channels=2, map_pools=1)(measurement(1))
+
+
+def without_map_net(machine: IRIM) -> IRIM:
+    same = IRIM(**{**machine.options, "map_channels": 0})
+    same.load_state_dict(machine.state_dict(), strict=False)
+    return same

@@ -30,7 +30,7 @@ from training.test_training import LIGHTNING
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 
 OPTIONS = {
-    "irim": IRIMOptions(steps=1, hidden=(4,), strides=(2,), channels=8, initial_gain=0.1),
+    "irim": IRIMOptions(steps=2, hidden=(4,), strides=(2,), channels=8, initial_gain=0.1),
     "rim": RIMOptions(steps=2, hidden=4),
     "unet": UNetOptions(channels=2, pools=2),
     "varnet": VarNetOptions(cascades=2, channels=2, pools=2, map_channels=2, map_pools=2),
@@ -48,7 +48,8 @@ def recipe(request, tmp_path):
         ),
         model=OPTIONS[request.param],
         optimisation=Optimisation(
-            updates=3, learning_rate=1e-3, schedule="constant", loss="ssim+l1", every_step=request.param == "rim"
+            updates=3, learning_rate=1e-3, schedule="constant", loss="ssim+l1",
+            every_step=request.param == "rim"
         ),
         out=tmp_path / "run", devices=1,
     )  # fmt: skip
@@ -76,6 +77,23 @@ def test_a_run_goes_on(recipe):
     assert torch.load(recipe.out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
 
 
+@pytest.mark.parametrize("recipe", ["irim"], indirect=True)
+def test_the_weights_are_the_running_average_if_asked(recipe):
+    averaged = replace(recipe, optimisation=replace(recipe.optimisation, ema_decay=0.5))
+    train(averaged)
+    weights = load_model(train(replace(averaged, optimisation=replace(averaged.optimisation, updates=4)))).state_dict()
+    checkpoint = torch.load(recipe.out / "checkpoints" / "last.ckpt", weights_only=True)
+    average, last = (
+        {name.removeprefix("model."): tensor for name, tensor in checkpoint[key].items()}
+        for key in ("state_dict", "current_model_state")
+    )
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, average[name])
+    assert any(not torch.equal(average[name], last[name]) for name in weights)
+    with pytest.raises(OptionError, match="expected ema_decay between 0 and 1"):
+        replace(recipe.optimisation, ema_decay=1.0)
+
+
 def test_every_kind_has_options_and_a_model():
     assert list(KINDS) == list(OPTIONS) == [name.lower() for name in MODELS]
     for kind, options in OPTIONS.items():
@@ -97,7 +115,7 @@ def test_runs_from_before_there_were_kinds_go_on(recipe):
         train(replace(recipe, model=OPTIONS["unet"]))
 
 
-@pytest.mark.parametrize("recipe", ["rim"], indirect=True)
+@pytest.mark.parametrize("recipe", ["irim", "rim"], indirect=True)
 def test_the_loss_is_the_mean_over_all_steps_if_asked(recipe):
     generator = torch.Generator().manual_seed(1)
     batch = {
@@ -127,7 +145,7 @@ def test_the_loss_is_the_mean_over_all_steps_if_asked(recipe):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"every_step": True}, "expected model.kind rim for a loss on every step, got unet"),
+        ({"every_step": True}, "expected model.kind irim or rim for a loss on every step, got unet"),
         ({"optimiser": "muon"}, "expected model.kind irim for Muon, .*got unet"),
     ],
 )

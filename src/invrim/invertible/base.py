@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,9 +95,21 @@ def trainable(*owners: object) -> list[Tensor]:
     found: dict[Tensor, None] = {}
     for owner in owners:
         if isinstance(owner, nn.Module):
-            tensors: Iterable[Tensor] = (*owner.parameters(), *owner.buffers())
-            found.update(dict.fromkeys(t for t in tensors if t.requires_grad))
+            held = (tensor for module in owner.modules() for _, _, tensor in held_by(module))
+            found.update(dict.fromkeys(tensor for tensor in held if tensor.requires_grad))
     return list(found)
+
+
+def held_by(module: nn.Module) -> Iterator[tuple[dict[str, Tensor | None], str, Tensor]]:
+    """Parameters and buffers of the module itself: where they are held, under which name, and they.
+
+    Several times faster than `torch.nn.Module.named_parameters`, which the engine would ask in every step.
+    """
+    kinds: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+    for members in kinds:
+        for name, tensor in members.items():
+            if tensor is not None:
+                yield members, name, tensor
 
 
 def is_hooked(step: nn.Module) -> bool:

@@ -76,7 +76,6 @@ def invert_to_learn(
     last = len(steps) - 1
     kept = {last, *returned, *range((anchor_every or len(steps)) - 1, last, anchor_every or len(steps))}
     refuse_function_transforms()
-    refuse_unregistered(context, *steps)
     for index, step in enumerate(steps):
         if is_hooked(step):  # a hook may change what enters and what leaves, so that both ends are kept
             kept |= {index - 1, index}
@@ -94,11 +93,12 @@ def invert_to_learn(
 
 
 def _apply(step: Invertible, z: Tensor, context: object, tape: Tape, place: Place) -> Tensor:
-    refuse_running_statistics(step)
-    record, tensors = Record.of(step, context, z.device.type, tape, place)
+    record = Record.of(step, context, z.device.type, tape, place)
+    refuse_unregistered(record)
+    refuse_running_statistics(record)
 
     def node(z: Tensor, _: object = None, /) -> Tensor:
-        out = _Step.apply(record, z, *tensors)
+        out = _Step.apply(record, z, *record.trainable)
         return keep(out, record) if place.keeps_output and out.requires_grad else out
 
     out = _call_with_hooks(step, node, z, context) if is_hooked(step) else node(z)
@@ -122,11 +122,11 @@ class _Step(torch.autograd.Function):
     """One step of a chain as one node of the graph."""
 
     @staticmethod
-    def forward(ctx: Any, record: Record, z: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, record: Record, z: Tensor, *_tensors: Tensor) -> Tensor:
         place, before = record.place, Randomness.now(z.device)
         if place.ends_walk or not ctx.needs_input_grad[1]:
             record.noted = record.tape.arithmetic.note(z)
-        out = record.tape.arithmetic.forward(record.step, z, record.bound.context, may_overwrite=place.may_overwrite)
+        out = record.tape.arithmetic.forward(record.step, z, record.context, may_overwrite=place.may_overwrite)
         if not before.is_current():
             record.randomness = before
         if out is z and place.may_overwrite:
@@ -137,17 +137,16 @@ class _Step(torch.autograd.Function):
             # The same memory, but no view: autograd lets nobody overwrite a view that was made in here.
             out = out.new_empty(0).set_(out.untyped_storage(), out.storage_offset(), out.shape, out.stride())
         ctx.record = record
-        ctx.tensors = tensors
         return out
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         record: Record = ctx.record
         (grad_out,) = grad_outputs
-        refuse_changed_tensors(record, ctx.tensors)
+        refuse_changed_tensors(record)
         walk = _pull_back_differentiably if torch.is_grad_enabled() else _pull_back
         with record.precision(), replay(record.randomness):
-            pulled, gradients = walk(record, ctx.tensors, _take_state(record), grad_out)
+            pulled, gradients = walk(record, record.trainable, _take_state(record), grad_out)
         tape = record.tape
         if record.noted is None:
             tape.state = pulled.z

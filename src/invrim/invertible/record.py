@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from invrim.invertible.arithmetic import Floating
-from invrim.invertible.base import Invertible
+from invrim.invertible.base import Invertible, held_by
 from invrim.invertible.drift import DriftWatch
 from invrim.invertible.randomness import Randomness
 
@@ -42,27 +41,33 @@ class Place:
     may_overwrite: bool
 
 
-class _Bound(nn.Module):
-    """A step together with its context, so that both sets of tensors have names that can be substituted."""
+class Slot(NamedTuple):
+    """Where a module holds a tensor, and what it held there in the forward pass."""
 
-    def __init__(self, step: Invertible, context: object) -> None:
-        super().__init__()
-        self.step = step
-        self.context = context
+    owner: nn.Module
+    members: dict[str, Tensor | None]
+    """The owner's parameters or buffers."""
+    name: str
+    tensor: Tensor
+    version: int
 
-    def forward(self, ask: Callable[[Invertible, object], Any]) -> Any:
-        return ask(self.step, self.context)
+    def is_changed(self) -> bool:
+        """Whether the tensor was written into since."""
+        return version_of(self.tensor) != self.version
 
 
 @dataclass
 class Record:
     """What a node remembers of its step; no activation is among it."""
 
-    bound: _Bound
-    names: tuple[str, ...]
-    fixed: dict[str, Tensor]
-    """Tensors without gradients that the step reads, as they were: the module may hold others by now."""
-    versions: dict[str, int]
+    step: Invertible
+    context: object
+    modules: tuple[nn.Module, ...]
+    """All modules of the step and of its context."""
+    slots: list[Slot]
+    """All tensors that the step may read, as they were: the modules may hold others by now."""
+    trainable: list[Tensor]
+    """Those of them that require gradients, each once."""
     training: tuple[bool, ...]
     tape: Tape
     place: Place
@@ -73,40 +78,42 @@ class Record:
     """What the input is known by, if a walk back ends there."""
 
     @classmethod
-    def of(
-        cls, step: Invertible, context: object, device: str, tape: Tape, place: Place
-    ) -> tuple[Record, list[Tensor]]:
-        """Take down a step before it is applied on a device (type); list its tensors that require gradients."""
-        bound = _Bound(step, context)
-        every = dict((*bound.named_parameters(), *bound.named_buffers()))
-        trainable = {name: t for name, t in every.items() if t.requires_grad}
-        record = cls(
-            bound=bound,
-            names=tuple(trainable),
-            fixed={name: t for name, t in every.items() if name not in trainable},
-            versions={name: version_of(t) for name, t in every.items()},
-            training=tuple(module.training for module in bound.modules()),
-            tape=tape,
-            place=place,
-            autocast=(device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)),
-        )
-        return record, list(trainable.values())
+    def of(cls, step: Invertible, context: object, device: str, tape: Tape, place: Place) -> Record:
+        """Take down a step before it is applied on a device (type)."""
+        owners = (step, context) if isinstance(context, nn.Module) else (step,)
+        modules = tuple(dict.fromkeys(module for owner in owners for module in owner.modules()))
+        slots = [
+            Slot(module, members, name, tensor, version_of(tensor))
+            for module in modules
+            for members, name, tensor in held_by(module)
+        ]
+        trainable = list({id(slot.tensor): slot.tensor for slot in slots if slot.tensor.requires_grad}.values())
+        training = tuple(module.training for module in modules)
+        return cls(step, context, modules, slots, trainable, training, tape, place, _autocast(device))
 
-    @property
-    def step(self) -> Invertible:
-        """The step itself."""
-        return self.bound.step
+    def path(self, module: nn.Module) -> str:
+        """Name one of the modules as its step or context does."""
+        owners = (owner for owner in (self.step, self.context) if isinstance(owner, nn.Module))
+        return next(path for owner in owners for path, found in owner.named_modules() if found is module)
 
     def ask(self, tensors: Sequence[Tensor], question: Callable[[Invertible, object], Any]) -> Any:
-        """Ask the step something with ``tensors`` in place of its own and its context's."""
-        substitutes = {**self.fixed, **dict(zip(self.names, tensors, strict=True))}
-        with self._training_as_before():
-            return functional_call(self.bound, substitutes, (question,))
+        """Ask the step something with ``tensors`` in place of the `trainable` ones, and all else as it was."""
+        substitutes = {id(old): new for old, new in zip(self.trainable, tensors, strict=True)}
+        # Not torch.func.functional_call, which takes longer than the rest of the engine: it looks for names.
+        before = [slot.members.get(slot.name) for slot in self.slots]
+        try:
+            for slot in self.slots:
+                slot.members[slot.name] = substitutes.get(id(slot.tensor), slot.tensor)
+            with self._training_as_before():
+                return question(self.step, self.context)
+        finally:
+            for slot, tensor in zip(self.slots, before, strict=True):
+                slot.members[slot.name] = tensor
 
     @contextmanager
     def _training_as_before(self) -> Iterator[None]:
         """Undo ``train()`` and ``eval()`` since the forward pass, for the time of a recomputation."""
-        changed = [(m, m.training) for m, t in zip(self.bound.modules(), self.training, strict=True) if m.training != t]
+        changed = [(m, m.training) for m, t in zip(self.modules, self.training, strict=True) if m.training != t]
         for module, now in changed:
             module.training = not now
         try:
@@ -115,10 +122,16 @@ class Record:
             for module, now in changed:
                 module.training = now
 
-    def precision(self) -> AbstractContextManager[None]:
+    def precision(self) -> AbstractContextManager[object]:
         """Return the autocast setting of the forward pass: the recomputation must run under the same."""
         device_type, dtype, enabled = self.autocast
+        if self.autocast == _autocast(device_type):
+            return nullcontext()
         return torch.autocast(device_type, dtype=dtype, enabled=enabled)
+
+
+def _autocast(device: str) -> tuple[str, torch.dtype, bool]:
+    return device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
 
 def version_of(tensor: Tensor) -> int:

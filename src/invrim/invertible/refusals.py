@@ -10,29 +10,27 @@ from torch.autograd import forward_ad
 from torch.utils._pytree import tree_leaves
 
 from invrim.errors import InvrimError, OptionError
-from invrim.invertible.base import Invertible
-from invrim.invertible.record import Record, version_of
+from invrim.invertible.record import Record
 
 
-def refuse_changed_tensors(record: Record, tensors: tuple[Tensor, ...]) -> None:
-    used = {**record.fixed, **dict(zip(record.names, tensors, strict=True))}
-    for name, tensor in used.items():
-        if version_of(tensor) != record.versions[name]:
+def refuse_changed_tensors(record: Record) -> None:
+    for slot in record.slots:
+        if slot.is_changed():
+            name = ".".join(filter(None, (record.path(slot.owner), slot.name)))
             raise InvrimError(
-                f"expected {name.partition('.')[2]} as it was in the forward pass, got it changed in place since. "
+                f"expected {name} as it was in the forward pass, got it changed in place since. "
                 f"Call backward before the optimiser's step, or use backprop='store'."
             )
 
 
 def refuse_self_update(record: Record) -> None:
     """A second evaluation would update once more what the first has updated."""
-    for name, tensor in record.fixed.items():
-        if version_of(tensor) != record.versions[name]:
-            owner, _, buffer = name.rpartition(".")
-            kind = type(record.bound.get_submodule(owner)).__name__
+    for slot in record.slots:
+        if not slot.tensor.requires_grad and slot.is_changed():
             raise OptionError(
-                f"expected steps that leave their buffers alone, got {kind} '{owner.partition('.')[2]}', which changes "
-                f"its {buffer} in the forward pass, and would do so twice. Call its eval(), or use backprop='store'."
+                f"expected steps that leave their buffers alone, got {type(slot.owner).__name__} "
+                f"'{record.path(slot.owner)}', which changes its {slot.name} in the forward pass, and would do so "
+                f"twice. Call its eval(), or use backprop='store'."
             )
 
 
@@ -59,8 +57,9 @@ def refuse_forward_mode() -> NoReturn:
     )
 
 
-def refuse_unregistered(context: object, *steps: Invertible) -> None:
+def refuse_unregistered(record: Record) -> None:
     """A tensor that no module knows by name could not receive its gradient."""
+    context = record.context
     if not isinstance(context, nn.Module):
         held = tree_leaves(context) + list(getattr(context, "__dict__", {}).values())
         if any(isinstance(t, Tensor) and t.requires_grad for t in held):
@@ -68,23 +67,23 @@ def refuse_unregistered(context: object, *steps: Invertible) -> None:
                 f"expected a context whose tensors need no gradients, or an nn.Module, got {type(context).__name__} "
                 f"with some that do. Put them into an nn.Module as parameters or buffers, or use backprop='store'."
             )
-    for owner in dict.fromkeys((context, *steps)) if isinstance(context, nn.Module) else dict.fromkeys(steps):
-        for path, module in owner.named_modules():
-            # Forward pre-hooks, e.g. of the old weight_norm, compute such attributes afresh in every call.
-            for name, value in () if module._forward_pre_hooks else vars(module).items():
-                if isinstance(value, Tensor) and value.requires_grad:
-                    raise OptionError(
-                        f"expected tensors that need gradients to be parameters or buffers, got {name!r} of "
-                        f"{type(module).__name__} {path!r} as a plain attribute. Use register_buffer or nn.Parameter, "
-                        f"or backprop='store'."
-                    )
+    for module in record.modules:
+        # Forward pre-hooks, e.g. of the old weight_norm, compute such attributes afresh in every call.
+        for name, value in () if module._forward_pre_hooks else vars(module).items():
+            if isinstance(value, Tensor) and value.requires_grad:
+                raise OptionError(
+                    f"expected tensors that need gradients to be parameters or buffers, got {name!r} of "
+                    f"{type(module).__name__} {record.path(module)!r} as a plain attribute. Use register_buffer or "
+                    f"nn.Parameter, or backprop='store'."
+                )
 
 
-def refuse_running_statistics(step: Invertible) -> None:
+def refuse_running_statistics(record: Record) -> None:
     """A second evaluation would update running statistics a second time."""
-    for name, module in step.named_modules():
+    for module in record.modules:
         if isinstance(module, nn.modules.batchnorm._NormBase) and module.training and module.track_running_stats:
             raise OptionError(
-                f"expected steps that keep no running statistics, got {type(module).__name__} '{name}' in training "
-                f"mode, which would update them twice. Use GroupNorm, put it in eval mode, or use backprop='store'."
+                f"expected steps that keep no running statistics, got {type(module).__name__} "
+                f"'{record.path(module)}' in training mode, which would update them twice. Use GroupNorm, put it in "
+                f"eval mode, or use backprop='store'."
             )

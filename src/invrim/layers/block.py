@@ -10,7 +10,7 @@ from torch import Tensor
 from invrim.invertible import ExactlyInvertible, Grid, PulledBack
 from invrim.layers.flow import VolumePreserving
 from invrim.layers.lifting import Lifting, lift
-from invrim.layers.mixing import OrthogonalMixing, mix, mix_into_
+from invrim.layers.mixing import DenseRows, OrthogonalMixing, Rows, mix
 from invrim.layers.residual import ResidualNet
 from invrim.layers.state import full_precision, require_state
 from invrim.layers.tile_gradients import TileGradients
@@ -82,9 +82,9 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         """
         sums = TileGradients(self.mixing, self.net, grad_out)
         for tile in reversed(self._tiles(z_out)):
-            h, g = self._evaluate_as_leaf(sums.u_read, z_out, tile)
+            h, g = self._evaluate_as_leaf(sums.read, z_out, tile)
             with full_precision(z_out), torch.no_grad():
-                mix_into_(at(z_out, tile.inner), sums.u_write.mT, g, sign=-1)
+                sums.write.transpose_into_(at(z_out, tile.inner), g, sign=-1)
                 sums.add(h, g, tile)
             del h, g  # not beside those of the next tile
         with full_precision(z_out), torch.no_grad():
@@ -102,7 +102,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         tiles = self._tiles(z_out)
         z = _shear_(z_out, lifting, tiles, grid, sign=-1)
         for tile in reversed(tiles):
-            h, g = self._evaluate_as_leaf(lifting.reader, z, tile)
+            h, g = self._evaluate_as_leaf(DenseRows(lifting.reader), z, tile)
             with full_precision(z), torch.no_grad():
                 _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=-1)
                 sums.add(h, g, tile)
@@ -112,59 +112,61 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             return sums.pull_back(z)
 
     def _moved(self, z: Tensor, *, sign: int) -> Tensor:
-        """Do what `_move_` does, into a new tensor."""
-        if self.tile is not None and not torch.is_grad_enabled():
+        """Do what `_move_` does, into a new tensor, and differentiably."""
+        require_state(z, self.channels, self.ndim)
+        if not (torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()):  # vmap writes into nothing
             return self._move_(z.clone(), sign=sign)
-        # A graph would keep what it needs of every tile: there is nothing to gain from them.
-        u_read, u_write = self._split(z)
-        g = self._evaluate(u_read, z)
+        # The graph would keep what it needs of every tile: there is nothing to gain from them.
+        u_read, u_write = self.mixing.factors().split()
+        with full_precision(z):
+            h = mix(u_read, z)
+        g = self._apply_net(h)
         with full_precision(z):
             return torch.add(z, mix(u_write.mT, g), alpha=sign)
 
+    @torch.no_grad()
     def _move_(self, z: Tensor, *, sign: int) -> Tensor:
         """Add ``sign`` times the coupling to the state; last tile first where it is subtracted."""
-        u_read, u_write = self._split(z)
+        require_state(z, self.channels, self.ndim)
+        read, write = self.mixing.factors().rows()
         for tile in self._tiles(z)[::sign]:
-            g = self._evaluate(u_read, z, tile)
+            g = self._evaluate(read, z, tile)
             with full_precision(z):
-                mix_into_(at(z, tile.inner), u_write.mT, g, sign=sign)
+                write.transpose_into_(at(z, tile.inner), g, sign=sign)
         return z
 
     def _walk_lifted(self, z: Tensor, grid: Grid, *, sign: int) -> Tensor:
         """Shear, add ``sign`` times the coupling, and shear back; overwrites ``z``."""
+        require_state(z, self.channels, self.ndim)
         with torch.no_grad():
-            lifting = lift(*self._split(z))
+            lifting = lift(*self.mixing.factors().split())
             tiles = self._tiles(z)
             z = _shear_(z, lifting, tiles, grid, sign=-1)
             for tile in tiles:
-                g = self._evaluate(lifting.reader, z, tile)
+                g = self._evaluate(DenseRows(lifting.reader), z, tile)
                 with full_precision(z):
                     _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=sign)
             return _shear_(z, lifting, tiles, grid, sign=1)
 
-    def _split(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        require_state(z, self.channels, self.ndim)
-        return self.mixing.split()
-
     def _tiles(self, z: Tensor) -> list[Tile]:
         return tiles_of(z.shape[2:], self.tile, self.stride)
 
-    def _evaluate(self, reader: Tensor, z: Tensor, tile: Tile | None = None) -> Tensor:
+    def _evaluate(self, reader: Rows, z: Tensor, tile: Tile) -> Tensor:
         """G of the channels that ``reader`` makes of the state, in the state's precision."""
         with full_precision(z):
-            h = mix(reader, z if tile is None else at(z, tile.outer))
-        return self._apply_net(h, tile).to(z.dtype)
+            h = reader.of(at(z, tile.outer))
+        return self._apply_net(h, tile)
 
-    def _evaluate_as_leaf(self, reader: Tensor, z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
+    def _evaluate_as_leaf(self, reader: Rows, z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
         """The input of G, cut off from the state, and G of it."""
         with torch.enable_grad():
             with full_precision(z):
-                h = mix(reader.detach(), at(z, tile.outer)).requires_grad_()
-            return h, self._apply_net(h, tile).to(z.dtype)
+                h = reader.of(at(z, tile.outer)).requires_grad_()
+            return h, self._apply_net(h, tile)
 
-    def _apply_net(self, h: Tensor, tile: Tile | None) -> Tensor:
+    def _apply_net(self, h: Tensor, tile: Tile | None = None) -> Tensor:
         g: Tensor = self.net(h) if self.tile is None else self.net(h, tile)
-        return g
+        return g.to(h.dtype)
 
 
 @torch.no_grad()

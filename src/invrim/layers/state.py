@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,7 @@ def per_channel(vector: Tensor, z: State) -> Tensor:
     return vector.view(-1, *(1,) * (z.ndim - 2))
 
 
-def full_precision(z: State) -> torch.autocast:
+def full_precision(z: State) -> AbstractContextManager[object]:
     """Keep the state's own arithmetic out of autocast: a bf16 state cannot be inverted, a bf16 net can."""
-    return torch.autocast(z.device.type, enabled=False)
+    kind = z.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

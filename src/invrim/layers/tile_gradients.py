@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from invrim.invertible import PulledBack, add_gradients, trainable, vector_jacobian
-from invrim.layers.mixing import OrthogonalMixing, correlate, mix, mix_into_
+from invrim.layers.mixing import OrthogonalMixing, correlate
 from invrim.layers.residual import ResidualNet
 from invrim.layers.tiles import Tile, at, spread_into_
 
@@ -31,7 +31,9 @@ class TileGradients:
         self.net = net
         self.grad_out = grad_out
         with torch.enable_grad():
-            self.u_read, self.u_write = mixing.split()
+            factors = mixing.factors()
+            self.u_read, self.u_write = factors.split()
+        self.read, self.write = factors.rows()
         self._grad_h: Tensor | None = None
         self._grad_write = torch.zeros_like(self.u_write)
         self._gradients: dict[Tensor, Tensor] = {}
@@ -39,7 +41,7 @@ class TileGradients:
     def add(self, h: Tensor, g: Tensor, tile: Tile) -> None:
         """Backpropagate through one evaluation: ``h`` on the tile and its halo, ``g`` on the tile."""
         grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice
-        gradients = vector_jacobian(g, [h, *trainable(self.net)], mix(self.u_write, grad_out))
+        gradients = vector_jacobian(g, [h, *trainable(self.net)], self.write.of(grad_out))
         self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
         add_gradients(self._gradients, gradients)
         if self.mixing.vectors.requires_grad:
@@ -54,4 +56,4 @@ class TileGradients:
             (gradients[self.mixing.vectors],) = torch.autograd.grad(
                 (self.u_read, self.u_write), (self.mixing.vectors,), grad_u
             )
-        return PulledBack(z, mix_into_(self.grad_out, self.u_read.mT, grad_h), gradients)
+        return PulledBack(z, self.read.transpose_into_(self.grad_out, grad_h), gradients)

@@ -15,7 +15,9 @@ from invrim.layers.data_step import DataStep
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
 from invrim.layers.scaling import nonzero, per_sample
+from invrim.layers.step_code import StepCode
 from invrim.models.base import Reconstructor
+from invrim.models.coil_map_refinement import CoilMapRefinement
 from invrim.models.intensity import reference_image, standard_deviation
 from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.fidelity import DataFidelity, Rescaled
@@ -50,6 +52,11 @@ class IRIM(Reconstructor):
         ``"learned"``: a small net reads the result off the whole state. ``"eta"``: the first estimate is the result.
     share_weights
         Use the same blocks in every step.
+    step_codes
+        Tell shared blocks which step it is, by learned numbers added to the memory at the start of every step.
+    map_channels, map_pools
+        Width and depth of a net that corrects the coil maps of the fidelity, see `CoilMapRefinement`; with 0 channels
+        the maps are taken as they are, and any fidelity is served.
     metadata
         Channels at the end of the initial state that carry what is known of the scan, see `forward`.
     cg_iterations
@@ -80,6 +87,9 @@ class IRIM(Reconstructor):
         ndim: int = 2,
         head: Head = "learned",
         share_weights: bool = False,
+        step_codes: bool = False,
+        map_channels: int = 0,
+        map_pools: int = 3,
         metadata: int = 0,
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
@@ -98,6 +108,9 @@ class IRIM(Reconstructor):
             "ndim": ndim,
             "head": head,
             "share_weights": share_weights,
+            "step_codes": step_codes,
+            "map_channels": map_channels,
+            "map_pools": map_pools,
             "metadata": metadata,
             "cg_iterations": cg_iterations,
             "backprop": backprop,
@@ -119,13 +132,24 @@ class IRIM(Reconstructor):
 
         shared = blocks() if share_weights else None
         chain: list[Invertible] = []
+        self.step_ends: list[int] = []
         for _ in range(steps):
-            chain += [DataStep(images, multiplicity), *(shared or blocks())]
+            codes = [StepCode(channels, 2 * images * multiplicity)] if step_codes else []
+            chain += [DataStep(images, multiplicity), *codes, *(shared or blocks())]
+            self.step_ends.append(len(chain))  # where the next data step will be
         chain.append(DataStep(images, multiplicity))
+        self.maps = CoilMapRefinement(map_channels, map_pools) if map_channels else None
         self.chain = InvertibleChain(chain, backprop=backprop, memory_budget=memory_budget)
         self.head = ResidualNet(channels, channels, 2 * images, ndim=ndim, gated=False) if head == "learned" else None
 
-    def forward(self, fidelity: DataFidelity, start: Image | None = None, *, metadata: Tensor | None = None) -> Image:
+    def forward(
+        self,
+        fidelity: DataFidelity,
+        start: Image | None = None,
+        *,
+        metadata: Tensor | None = None,
+        every_step: bool = False,
+    ) -> Image:
         """Reconstruct.
 
         Parameters
@@ -137,11 +161,16 @@ class IRIM(Reconstructor):
             the back-projected data ``A^H d``, or what ``cg_iterations`` make of them.
         metadata
             ``(b, metadata)`` numbers, e.g. a one-hot code of the protocol; zeros if None.
+        every_step
+            Return what is read off the state after each step, ``(steps, ...)``, for a loss on all of them. Each of
+            these states is kept for the backward pass.
 
         Returns
         -------
         Complex image(s), shaped as ``start``.
         """
+        if self.maps is not None:
+            fidelity = self.maps(fidelity)
         reference = unfold(reference_image(fidelity, start), self.images)
         std = standard_deviation(reference, self.normalisation_crop)
         scale = nonzero(std)
@@ -152,9 +181,10 @@ class IRIM(Reconstructor):
             solution = conjugate_gradient(scaled, fold(estimate, self.images), self.cg_iterations)
             estimate = unfold(solution, self.images)
         z = self.initial_state(estimate, metadata)
-        z = self.chain(z, scaled)
+        states = self.chain(z, scaled, return_states=self.step_ends) if every_step else [self.chain(z, scaled)]
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
-        return fold(self.read(z) * per_sample(std, estimate), self.images)
+        images = [fold(self.read(z) * per_sample(std, estimate), self.images) for z in states]
+        return torch.stack(images) if every_step else images[0]
 
     @torch.no_grad()
     def scale_blocks(self, gain: float) -> None:
@@ -194,6 +224,8 @@ def _check_options(
     metadata: int,
     steps: int,
     cg_iterations: int,
+    share_weights: bool,
+    step_codes: bool,
     **_: object,
 ) -> None:
     if len(hidden) != len(strides) or not hidden or steps < 1:
@@ -201,6 +233,8 @@ def _check_options(
             f"expected as many strides as hidden widths, and at least one step, got {len(strides)} strides, "
             f"{len(hidden)} widths and {steps} steps. Give one of each per block."
         )
+    if step_codes and not share_weights:
+        raise OptionError("expected step_codes with share_weights, got them without. Blocks of one step need no code.")
     if cg_iterations < 0:
         raise OptionError(
             f"expected cg_iterations >= 0, got {cg_iterations}. Use 0 to start from the data as they are."

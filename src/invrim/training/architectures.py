@@ -26,6 +26,12 @@ class IRIMOptions:
     """How the result is read off the state."""
     share_weights: bool = False
     """Use the same blocks in every step."""
+    step_codes: bool = False
+    """Tell shared blocks which step it is."""
+    map_channels: int = 0
+    """Width of a net that corrects the coil maps; 0 takes them as they are."""
+    map_pools: int = 3
+    """Times that net halves the resolution."""
     cg_iterations: int = 0
     """Conjugate-gradient iterations, at most, that make the first estimate."""
     initial_gain: float = 1.0

@@ -57,6 +57,8 @@ class Optimisation:
     """SSIM as published, L1, or their sum."""
     every_step: bool = False
     """Average the loss over the estimates after all steps, as published for the RIM, not of the last alone."""
+    ema_decay: float | None = None
+    """Validate and keep a running average of the weights, of which every update leaves this part; None: no average."""
     clip: float | None = None
     """Largest gradient norm; larger ones are scaled down."""
     minutes: float | None = None
@@ -64,6 +66,8 @@ class Optimisation:
 
     def __post_init__(self) -> None:
         _require_positive(updates=self.updates, decay_every=self.decay_every, learning_rate=self.learning_rate)
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise OptionError(f"expected ema_decay between 0 and 1, got {self.ema_decay}. Try 0.999.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +113,9 @@ def _require_positive(**fields: float | None) -> None:
 
 
 def _require_fit(kind: str, optimisation: Optimisation) -> None:
-    if optimisation.every_step and kind != "rim":
+    if optimisation.every_step and kind not in {"irim", "rim"}:
         raise OptionError(
-            f"expected model.kind rim for a loss on every step, got {kind}. Leave optimisation.every_step out."
+            f"expected model.kind irim or rim for a loss on every step, got {kind}. Leave optimisation.every_step out."
         )
     if optimisation.optimiser == "muon" and kind != "irim":
         raise OptionError(

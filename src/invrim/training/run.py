@@ -10,7 +10,13 @@ from typing import Literal
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
@@ -83,10 +89,15 @@ def _trainer(recipe: Recipe, best: ModelCheckpoint) -> Trainer:
         use_distributed_sampler=False,
         log_every_n_steps=min(10, recipe.optimisation.updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
-        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if on_terminal else [])],
+        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if on_terminal else []), *_averaging(recipe)],
         enable_progress_bar=on_terminal,
         enable_model_summary=False,
     )
+
+
+def _averaging(recipe: Recipe) -> list[Callback]:
+    decay = recipe.optimisation.ema_decay
+    return [] if decay is None else [EMAWeightAveraging(decay=decay, use_buffers=False)]
 
 
 class _Bar(RichProgressBar):
