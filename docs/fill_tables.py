@@ -19,7 +19,15 @@ import volume_tables
 from engine_tables import budget_table, engines_table
 from instrument_tables import instrument_table
 from measured import megabytes, origin, table
-from stability_tables import gain_table, precision_table, trained_table, training_table, untrained_table
+from stability_tables import (
+    depths_table,
+    gain_table,
+    precision_table,
+    rates_table,
+    start_table,
+    training_table,
+    untrained_table,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -70,10 +78,12 @@ PAGES: dict[Path, Regions] = {
         "tomography": ("tomography.json", instrument_table),
     },
     ROOT / "docs" / "stability.md": {
+        "rates": ("stability.json", rates_table),
+        "training": ("stability.json", training_table),
+        "depths": ("stability.json", depths_table),
+        "start": ("stability.json", start_table),
         "untrained": ("stability.json", untrained_table),
         "precision": ("stability.json", precision_table),
-        "training": ("stability.json", training_table),
-        "trained": ("stability.json", trained_table),
         "gain": ("stability.json", gain_table),
     },
     ROOT / "docs" / "volumes.md": {

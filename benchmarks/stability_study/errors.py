@@ -25,8 +25,8 @@ def measure(network: Network, batch: Batch, precisions: Sequence[str]) -> list[F
     errors relative norms, None where not finite: ``inversion_error`` of the state at which the backward pass arrives,
     ``gradient_error`` of all gradients of the chain, and ``stored_gradient_error`` of plain autograd in this precision.
     """
-    z, sharp = batch
-    reference = _stored_gradient(copy.deepcopy(network).double(), (z.double(), sharp.double()))
+    z, clean = batch
+    reference = _stored_gradient(copy.deepcopy(network).double(), (z.double(), clean.double()))
     return [_errors(copy.deepcopy(network), batch, precision, reference) for precision in precisions]
 
 

@@ -20,16 +20,16 @@ def backpropagate(network: Network, mode: Backprop, batch: Batch) -> tuple[float
     InvrimError
         Where the chain cannot be walked back.
     """
-    z, sharp = batch
+    z, clean = batch
     chain = InvertibleChain(list(network.chain.steps), backprop=mode)
     network.zero_grad(set_to_none=True)
     if mode == "store":
-        loss = network.loss(chain(z), sharp)
+        loss = network.loss(chain(z), clean)
         loss.backward()
         return loss.item(), None
     with torch.no_grad():
         out = chain(z)
-    loss = network.loss(out.requires_grad_(), sharp)
+    loss = network.loss(out.requires_grad_(), clean)
     loss.backward()
     assert out.grad is not None
     pulled = chain.pull_back(out.detach(), out.grad)

@@ -5,37 +5,26 @@ from __future__ import annotations
 import time
 
 from stability_study.contestants import CONTESTANTS, make_steps
-from stability_study.errors import Facts, measure
+from stability_study.errors import measure
 from stability_study.plan import Job
-from stability_study.task import Network, draw_batch
-from stability_study.training import train, validation_batch
+from stability_study.task import Network, draw_batch, fitted_batch
+from stability_study.training import train
 
 TEST_SEED = 2_000_000
-"""Of the image that errors are measured on; no training sees it."""
+"""Of the state that errors are measured on; no training sees it."""
 
 
 def do(job: Job) -> Job:
-    """Return the job with what came out of it and the processor's seconds."""
-    start = time.process_time()
-    facts = _training(job) if "steps" in job else {"errors": _errors(_network(job), job)}
-    return {**job, **facts, "seconds": round(time.process_time() - start, 2)}
+    """Return the job with what came out of it and the processor's seconds.
 
-
-def _training(job: Job) -> Facts:
-    """Train both ways from the same start on the same images.
-
-    ``errors`` are those at the weights that plain autograd reaches: there, inversion would have to work.
+    ``errors`` are those of `stability_study.errors.measure` in the job's precisions, after the training if the job has
+    one.
     """
-    how = {"steps": job["steps"], "rate": job["rate"], "seed": job["seed"]}
-    stored = _network(job)
-    facts = {"store": train(stored, "store", **how), "errors": _errors(stored, job)}
-    return {**facts, "invert": train(_network(job), "invert", **how)}
-
-
-def _errors(network: Network, job: Job) -> list[Facts]:
-    return measure(network, draw_batch(1, TEST_SEED), job["precisions"])
-
-
-def _network(job: Job) -> Network:
-    batch = validation_batch()
-    return Network(make_steps(CONTESTANTS[job["layer"]], job["depth"], job["seed"], batch[0], job["gain"]), batch)
+    start = time.process_time()
+    batch = fitted_batch()
+    steps = make_steps(CONTESTANTS[job["layer"]], job["depth"], job["seed"], batch[0], job["gain"])
+    network, facts = Network(steps, batch), {}
+    if "mode" in job:
+        facts = train(network, job["mode"], updates=job["updates"], rate=job["rate"], seed=job["seed"])
+    errors = measure(network, draw_batch(1, TEST_SEED), job["precisions"]) if job["precisions"] else []
+    return {**job, **facts, "errors": errors, "seconds": round(time.process_time() - start, 2)}
