@@ -29,7 +29,8 @@ def seconds_per_update(entries: dict[str, Entry], data: Path | None) -> dict[str
     """Mean over batches of an update, loading apart; the entries take turns on the same batches."""
     recipes = {name: recipe_of(entry, 100, Path("unused"), data) for name, entry in entries.items()}
     steps = {name: training_step(recipe) for name, recipe in recipes.items()}
-    training, _ = loaders(next(iter(recipes.values())))
+    first = next(iter(recipes.values()))
+    training, _ = loaders(first, build_model(first))
     seconds: dict[str, list[float]] = {name: [] for name in entries}
     for turn, batch in enumerate(itertools.islice(itertools.cycle(training), ROUNDS + 1)):
         for name, step in steps.items():
@@ -79,4 +80,12 @@ def synthetic_batch(size: Sequence[int]) -> Batch:
     maps /= torch.linalg.vector_norm(maps, dim=1, keepdim=True)
     kspace = torch.randn(1, COILS, *size, dtype=torch.cfloat, generator=generator) * mask
     target = torch.rand(1, *size, generator=generator)
-    return {"kspace": kspace, "mask": mask, "maps": maps, "target": target, "maximum": torch.ones(1), "name": ["noise"]}
+    return {
+        "kspace": kspace,
+        "mask": mask,
+        "maps": maps,
+        "metadata": torch.zeros(1, 8),
+        "target": target,
+        "maximum": torch.ones(1),
+        "name": ["noise"],
+    }
