@@ -13,7 +13,7 @@ CHECKED := src tests benchmarks recipes docs examples
 # deepinv brings torchvision, whose build on PyPI not every torch can load: away from everything else.
 DEEPINV := .venv-deepinv
 
-.PHONY: help demo test test-deepinv check bench instruments weights clean
+.PHONY: help demo test test-deepinv check bench table instruments weights clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make check     style, types, and who may import whom"
 	@echo "make bench     measure memory, time, quality and stability; writes benchmarks/results/*.json"
 	@echo "make instruments     train and score the examples: deconvolution and tomography (some 10 minutes)"
+	@echo "make table     train every model for the same time, score them on unseen scans (40 minutes on 2 cores)"
 	@echo "make weights   make the training data and train the weights that ship (hours without a GPU)"
 	@echo "make clean     remove the virtual environment and everything that tools left behind; runs/ stays"
 
@@ -55,6 +56,13 @@ bench: $(VENV)/.run
 instruments: $(VENV)/.dev
 	$(BIN)/python examples/deconvolution.py
 	$(BIN)/python examples/tomography.py
+	$(BIN)/python docs/fill_tables.py
+
+table: $(VENV)/.run
+	$(BIN)/python recipes/brain_data.py
+	$(BIN)/python benchmarks/models.py models --jobs 2
+	$(BIN)/python benchmarks/models.py steps --updates 500 --jobs 2
+	$(BIN)/python benchmarks/steps_figure.py
 	$(BIN)/python docs/fill_tables.py
 
 weights: $(VENV)/.run

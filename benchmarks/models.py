@@ -2,7 +2,7 @@
 
 python benchmarks/models.py models --minutes 8 --jobs 2          # every model, equal training time
 python benchmarks/models.py improvements --minutes 4 --jobs 2    # the i-RIM with and without, equal training time
-python benchmarks/models.py depth --updates 600 --jobs 2         # 1, 2, 4 and 8 steps, equal updates
+python benchmarks/models.py steps --updates 500 --jobs 2         # 1, 2, 4 and 8 steps, equal updates
 
 All learn from the data of `recipes/brain_data.py` by the recipe of the weights that ship, but for what
 `contest/entries.py` says, and are scored on subjects never seen. Training time is that of one thread: seconds of an

@@ -19,6 +19,7 @@ import volume_tables
 from engine_tables import budget_table, engines_table
 from instrument_tables import instrument_table
 from measured import megabytes, origin, table
+from model_tables import contest_table
 from stability_tables import (
     depths_table,
     gain_table,
@@ -77,6 +78,11 @@ PAGES: dict[Path, Regions] = {
         "deconvolution": ("deconvolution.json", instrument_table),
         "tomography": ("tomography.json", instrument_table),
     },
+    ROOT / "docs" / "models.md": {
+        "steps": ("steps.json", contest_table),
+        "models": ("models.json", contest_table),
+        "improvements": ("improvements.json", contest_table),
+    },
     ROOT / "docs" / "stability.md": {
         "rates": ("stability.json", rates_table),
         "training": ("stability.json", training_table),
@@ -107,7 +113,7 @@ def filled(text: str, results: Path = RESULTS, regions: Regions = REGIONS) -> st
 
 
 def _not_measured(file: str) -> str:
-    return f"*Not measured yet: `make bench` or `make instruments` writes `benchmarks/results/{file}`.*"
+    return f"*Not measured yet: `make bench`, `make table` or `make instruments` writes `benchmarks/results/{file}`.*"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from measured import origin, table
 
 Job = dict[str, Any]
 UNKNOWN = "not measured"
+NONE_YET = "*Not measured yet: `python benchmarks/stability.py` goes on where it stopped.*"
 MODES = {"invert": "", "exact": ", `exact`"}
 PLACE = {"invert": 0, "exact": -1}
 """Of the errors that belong to a mode, among those of all precisions."""
@@ -49,13 +50,15 @@ def training_table(result: dict[str, Any]) -> str:
 def depths_table(result: dict[str, Any]) -> str:
     """Trainings at other depths: loss, inversion error, gradient error, one line a layer and mode."""
     jobs = _jobs(result, "depths")
+    if not jobs:
+        return NONE_YET
     depths = sorted({job["depth"] for job in jobs})
     body = [
         [f"{label}{name}", *(_summary([job for job in mine if job["depth"] == depth], mode) for depth in depths)]
         for mode, name in MODES.items()
         for label, mine in _by_layer(result, [job for job in jobs if job["mode"] == mode])
     ]
-    updates = jobs[0]["updates"] if jobs else 0
+    updates = jobs[0]["updates"]
     return table([f"{updates} updates by inversion", *(f"{depth:,} layers" for depth in depths)], body)
 
 
@@ -90,17 +93,21 @@ def precision_table(result: dict[str, Any]) -> str:
 def start_table(result: dict[str, Any]) -> str:
     """Brief trainings by inversion that start from nets as they come, beside those that start near the identity."""
     jobs = _jobs(result, "as they come")
+    if not jobs:
+        return NONE_YET
     body = [
         [label, f"{mine[0]['rate']:g}", f"{mine[0]['loss'][0]:.3f}", _end(mine), *_errors(mine[0])]
         for label, mine in _by_layer(result, jobs)
     ]
-    updates = jobs[0]["updates"] if jobs else 0
+    updates = jobs[0]["updates"]
     return table(["gain 1", "rate", "loss", f"after {updates} updates", "inversion error", "gradient error"], body)
 
 
 def gain_table(result: dict[str, Any]) -> str:
     """Where our own layer breaks: errors against the gain of its nets."""
     jobs = _jobs(result, "gain")
+    if not jobs:
+        return NONE_YET
     body = []
     for gain in sorted({job["gain"] for job in jobs}):
         at = [job for job in jobs if job["gain"] == gain]

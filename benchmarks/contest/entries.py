@@ -63,11 +63,11 @@ IMPROVEMENTS = {
     ),
     "maps": Entry(title="coil maps that learn", model=_irim(map_channels=4)),
 }
-DEPTH = {
+STEPS = {
     f"steps-{steps}": Entry(title=f"{steps} step" + "s" * (steps > 1), model=_irim(steps=steps))
     for steps in (1, 2, 4, 8)
 }
-CONTESTS = {"models": MODELS, "improvements": IMPROVEMENTS, "depth": DEPTH}
+CONTESTS = {"models": MODELS, "improvements": IMPROVEMENTS, "steps": STEPS}
 
 
 def recipe_of(entry: Entry, updates: int, out: Path, data: Path | None = None) -> Recipe:
