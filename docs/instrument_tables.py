@@ -17,7 +17,7 @@ def instrument_table(result: dict[str, Any]) -> str:
     head = ["PSNR in dB", *methods, *(f"over {method}" for method in standard)]
     body = []
     for group, scores in means.items():
-        gains = [scores[MODEL] - scores[method] for method in standard]
+        gains = [round(scores[MODEL] - scores[method], 2) + 0.0 for method in standard]  # no minus zero
         body.append([group, *(f"{scores[method]:.2f}" for method in methods), *(f"{gain:+.2f}" for gain in gains)])
     setting = result["setting"]
     effort = f"{setting['updates']} updates, {setting['training_cpu_seconds'] / 60:.0f} core-minutes of training"

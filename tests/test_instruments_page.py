@@ -28,3 +28,17 @@ def test_operators_exist():
     named = re.findall(r"^\| `(\w+)\(", listed, re.MULTILINE)
     assert len(named) > 4
     assert all(hasattr(operators, name) for name in named)
+
+
+def test_the_measured_gain_over_filtered_back_projection():
+    groups = results("tomography")["mean"]
+    assert len(groups) == 4
+    assert all(scores["i-RIM"] > scores["FBP"] + BAR for scores in groups.values())
+
+
+def test_the_measured_place_between_wiener_and_total_variation():
+    """The page says ahead of the one, level with the other."""
+    scores = results("deconvolution")["mean"].values()
+    mean = {method: sum(one[method] for one in scores) / len(scores) for method in ("Wiener", "TV", "i-RIM")}
+    assert mean["i-RIM"] > mean["Wiener"] + 1
+    assert abs(mean["i-RIM"] - mean["TV"]) < 0.25
