@@ -15,6 +15,19 @@ from invrim.typing import Image
 class Solver(nn.Module, ABC):
     """A data fidelity in, complex images ``(b, [z,] y, x)`` out, whether learned or not."""
 
+    ndim: int = 2
+    """Axes of space: 2 for slices, 3 for slabs of them."""
+    images: int = 1
+    """Complex images that the fidelity takes at once; several are the coils', each by itself."""
+    coil_images: bool = False
+    """Whether so many images come out, and not one: the result is then ``(b, images, [z,] y, x)``."""
+    coil_maps: bool = True
+    """Whether the fidelity comes with coil maps, as files are trained on and reconstructed."""
+    metadata: int = 0
+    """How many numbers that are known of the scan the model reads."""
+    fills_in: bool = True
+    """Whether its images stand in for what was not measured, where the coils' images are combined."""
+
     @abstractmethod
     def forward(self, fidelity: LeastSquares, /) -> Image:
         """Reconstruct."""
@@ -26,8 +39,11 @@ class Solver(nn.Module, ABC):
         images as each coil sees them; what was measured stays as it was measured.
         """
         operator = fidelity.operator
+        if self.coil_images:
+            return torch.linalg.vector_norm(images, dim=1)
         if isinstance(operator, CartesianMRI) and operator.n_coils > 1:
-            return torch.linalg.vector_norm(operator.complete(images, fidelity.data), dim=1)
+            shown = images if self.fills_in else torch.zeros_like(images)
+            return torch.linalg.vector_norm(operator.complete(shown, fidelity.data), dim=1)
         return images.abs()
 
 
@@ -38,18 +54,6 @@ class Reconstructor(Solver):
     """
 
     options: dict[str, Any]
-    images: int = 1
-    """Complex images that the fidelity takes at once; several are the coils', each by itself."""
-    coil_images: bool = False
-    """Whether so many images come out, and not one: the result is then ``(b, images, [z,] y, x)``."""
-    coil_maps: bool = True
-    """Whether the fidelity comes with coil maps, as files are trained on and reconstructed."""
-    metadata: int = 0
-    """How many numbers that are known of the scan the model reads."""
-
-    def magnitude(self, fidelity: LeastSquares, images: Image) -> Tensor:
-        """As of `Solver`; of a result that is every coil's image, the root sum of squares."""
-        return torch.linalg.vector_norm(images, dim=1) if self.coil_images else super().magnitude(fidelity, images)
 
 
 def reconstruct(model: Solver, fidelity: LeastSquares, metadata: Tensor, *, every_step: bool = False) -> Image:
@@ -57,8 +61,7 @@ def reconstruct(model: Solver, fidelity: LeastSquares, metadata: Tensor, *, ever
 
     ``every_step`` asks models that have steps for the estimates after each, ``(steps, b, ...)``.
     """
-    reads = isinstance(model, Reconstructor) and model.metadata > 0
-    told: dict[str, Any] = {"metadata": metadata} if reads else {}
+    told: dict[str, Any] = {"metadata": metadata} if model.metadata > 0 else {}
     images: Image = model(fidelity, **told, every_step=True) if every_step else model(fidelity, **told)
     return images
 

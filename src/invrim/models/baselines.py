@@ -11,7 +11,7 @@ from torch import Tensor
 from invrim.errors import MissingExtraError, OptionError
 from invrim.models.base import Solver
 from invrim.models.cartesian import cartesian_slices
-from invrim.operators import CartesianMRI, CoilMaps, LeastSquares
+from invrim.operators import CoilMaps, LeastSquares
 from invrim.typing import Image
 
 SolveSlice = Callable[..., Tensor]
@@ -20,14 +20,10 @@ SolveSlice = Callable[..., Tensor]
 class ZeroFilled(Solver):
     """The back-projected data ``A^H d``: what is there before anything is reconstructed."""
 
+    fills_in = False
+
     def forward(self, fidelity: LeastSquares) -> Image:
         return fidelity.start()
-
-    def magnitude(self, fidelity: LeastSquares, images: Image) -> Tensor:
-        """As of `Solver`, but nothing stands in for what was not measured."""
-        operator = fidelity.operator
-        several = isinstance(operator, CartesianMRI) and operator.n_coils > 1
-        return super().magnitude(fidelity, torch.zeros_like(images) if several else images)
 
 
 class CompressedSensing(Solver):

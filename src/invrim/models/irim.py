@@ -134,6 +134,7 @@ class IRIM(Reconstructor):
         }
         _check_options(**self.options)
         self.channels = channels
+        self.ndim = ndim
         self.images = images
         self.multiplicity = multiplicity
         self.metadata = metadata

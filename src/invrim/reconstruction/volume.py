@@ -17,7 +17,7 @@ from invrim.data.masks import require_acceleration
 from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder, require_separate
-from invrim.models import Reconstructor, Solver, coils_in_words, reconstruct
+from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
@@ -120,7 +120,7 @@ def reconstruct_slices(
     mask = sampling_mask(header, job.acceleration)
     coil_maps = _takes_coil_maps(model, header)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    slab = isinstance(model, Reconstructor) and model.options.get("ndim") == 3
+    slab = model.ndim == 3
     done: list[Tensor] = []
     for chosen in _parts(header.slices, job.batch, slab=slab):
         acquisition = undersampled(read_acquisition(path, chosen), mask)
@@ -144,7 +144,7 @@ def _parts(slices: int, batch: int | None, *, slab: bool) -> list[slice]:
 
 def _takes_coil_maps(model: Solver, header: Header) -> bool:
     """Whether the model wants coil maps; refuse files with another number of coils than one without them is for."""
-    if not isinstance(model, Reconstructor) or model.coil_maps:
+    if model.coil_maps:
         return True
     if header.coils != model.images:
         raise WeightsError(
