@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from invrim.data.batches import ShapeBatchSampler, collate
 from invrim.data.dataset import SliceDataset
+from invrim.data.items import RunDataset
 from invrim.data.slabs import SlabDataset
 from invrim.errors import DataError, OptionError
 from invrim.models import Reconstructor, coils_in_words
@@ -56,22 +57,21 @@ def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLo
 def slices_of(loader: DataLoader) -> dict[str, int]:
     """Count the slices of every file by its name."""
     dataset = loader.dataset
-    assert isinstance(dataset, SliceDataset | SlabDataset)
+    assert isinstance(dataset, RunDataset)
     return dict(Counter(entry.path.name for entry in dataset.entries))
 
 
 def _require_space(model: Reconstructor, slab: int | None) -> None:
     """Slabs for models in 3D, slices for others."""
-    ndim = model.options.get("ndim", 2)
-    if (ndim == 3) != (slab is not None):
+    if (model.ndim == 3) != (slab is not None):
         raise OptionError(
-            f"expected data.slab where the model is in 3D, and only there, got a model in {ndim}D and a slab of "
+            f"expected data.slab where the model is in 3D, and only there, got a model in {model.ndim}D and a slab of "
             f"{'none' if slab is None else f'{slab} slices'}. Set data.slab to e.g. 32 for a model in 3D, else leave "
             f"it out."
         )
 
 
-def _require_coils(dataset: SliceDataset | SlabDataset, model: Reconstructor) -> None:
+def _require_coils(dataset: RunDataset, model: Reconstructor) -> None:
     for entry in dataset.entries:
         if not model.coil_maps and entry.shape[0] != model.images:
             raise DataError(
@@ -81,7 +81,7 @@ def _require_coils(dataset: SliceDataset | SlabDataset, model: Reconstructor) ->
 
 
 def _loader(
-    dataset: SliceDataset | SlabDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int, made: int = 0
+    dataset: RunDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int, made: int = 0
 ) -> DataLoader:
     sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
     sampler.go_on(made)
