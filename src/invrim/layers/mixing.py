@@ -84,12 +84,15 @@ class Factors(NamedTuple):
         return read, write
 
     @torch.no_grad()
-    def rows(self) -> tuple[Rows, Rows]:
-        """Return the rows that read and the rows that write in the form in which they are applied fastest."""
+    def rows(self, dense: tuple[Tensor, Tensor] | None = None) -> tuple[Rows, Rows]:
+        """Return the rows that read and the rows that write in the form in which they are applied fastest.
+
+        ``dense`` is what `split` returned, where that was asked already.
+        """
         channels = len(self.left)
         if channels < _FACTORED_FROM:
-            read, write = self.split()
-            return DenseRows(read), DenseRows(write)
+            read, write = dense or self.split()
+            return DenseRows(read.detach()), DenseRows(write.detach())
         left, right = self.left.to(self.dtype), self.right.to(self.dtype)
         halves = slice(channels // 2), slice(channels // 2, channels)
         read_rows, write_rows = (FactoredRows(half, left[half], right) for half in halves)

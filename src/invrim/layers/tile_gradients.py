@@ -33,7 +33,7 @@ class TileGradients:
         with torch.enable_grad():
             factors = mixing.factors()
             self.u_read, self.u_write = factors.split()
-        self.read, self.write = factors.rows()
+        self.read, self.write = factors.rows((self.u_read, self.u_write))
         self._grad_h: Tensor | None = None
         self._grad_write = torch.zeros_like(self.u_write)
         self._gradients: dict[Tensor, Tensor] = {}
