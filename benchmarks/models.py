@@ -31,7 +31,7 @@ from invrim.models import Solver
 from invrim.models.baselines import available_baselines
 from invrim.planning.memory import run_apart
 from invrim.training import train
-from quality import score_folder
+from quality import DATA, score_folder
 
 QUESTION = "Which model reconstructs best after equal training, what does every option bring, and does depth pay?"
 ACCELERATIONS = (4, 8)
@@ -119,7 +119,7 @@ def answer(options: argparse.Namespace) -> Facts:
 
 def score(models: dict[str, Solver], data: Path | None) -> dict[str, Facts]:
     """Mean scores over volumes and seconds of a slice, for every folder of unseen scans and acceleration."""
-    root = data or ROOT / "runs" / "brain-data"
+    root = data or DATA
     found: dict[str, Facts] = {}
     for name, model in models.items():
         found[name] = {}

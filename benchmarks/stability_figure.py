@@ -5,22 +5,18 @@ python benchmarks/stability_figure.py    # benchmarks/results/stability.json -> 
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from envelope import RESULTS
+from figures import draw
 from invrim.report.axes import new_axes
 from invrim.report.palette import ACCENT, INK, MUTED, OTHERS, WIDE
-from invrim.report.picture import write_png
 
 TITLES = {
     "orthogonal": "orthogonal mixing,\nadditive (ours)",
@@ -37,14 +33,6 @@ READOUT = (0, (1, 2))
 LOSSES, ERRORS = (0.035, 0.25), (1e-8, 1.0)
 """Beyond the upper limit, and where it is not finite, a number is marked at the edge."""
 Job = dict[str, Any]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS / "stability.json")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "stability.png")
-    options = parser.parse_args()
-    print(write_png(stability_figure(json.loads(options.results.read_text(encoding="utf-8"))), options.out))
 
 
 def stability_figure(envelope: dict[str, Any]) -> Figure:
@@ -138,4 +126,4 @@ def _explain(figure: Figure, shades: dict[float, str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    draw(__doc__, "stability", stability_figure)

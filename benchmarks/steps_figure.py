@@ -5,28 +5,16 @@ python benchmarks/steps_figure.py    # reads results/steps.json, writes docs/ste
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from envelope import RESULTS
+from figures import draw
 from invrim.report.axes import new_axes
 from invrim.report.palette import INK, MUTED
-from invrim.report.picture import write_png
 
 SCANS = {"test 4x": "one coil, 4x", "test 8x": "one coil, 8x", "real 4x": "13 coils, 4x", "real 8x": "13 coils, 8x"}
 COLOURS = ("#0b61cc", "#5a9ae6", "#9a6700", "#d4a72c")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS / "steps.json")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "steps.png")
-    options = parser.parse_args()
-    print(write_png(steps_figure(json.loads(options.results.read_text(encoding="utf-8"))), options.out))
 
 
 def steps_figure(envelope: dict[str, Any]) -> Figure:
@@ -52,4 +40,4 @@ def steps_figure(envelope: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    draw(__doc__, "steps", steps_figure)

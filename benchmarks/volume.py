@@ -28,6 +28,7 @@ from invrim.data.formats.nifti import read_volume, slices
 from invrim.data.samples import fetch
 from invrim.data.simulation import SliceChoice, simulate_volume
 from invrim.data.slabs import SlabDataset
+from invrim.models import PRESETS
 from invrim.planning.memory import forget_peak, peak_resident_bytes, resident_bytes, run_apart
 from invrim.training import Data, IRIMOptions, Optimisation, Recipe
 from invrim.training.build import build_model
@@ -36,8 +37,7 @@ from invrim.training.module import ReconstructionTask
 QUESTION = "How does the peak of a training step of a 3D i-RIM grow from 40 to 200 to 400 layers on one slab?"
 SAMPLE = "pydra"
 LAYERS_PER_BLOCK = 5
-HIDDEN = (32, 32, 64, 64, 128, 128, 64, 64, 32, 32)
-STRIDES = (1, 1, 2, 2, 4, 4, 2, 2, 1, 1)
+HIDDEN, STRIDES = (tuple(PRESETS["volume-400"][key]) for key in ("hidden", "strides"))
 
 
 @dataclass(frozen=True, kw_only=True)
