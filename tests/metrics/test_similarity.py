@@ -57,7 +57,10 @@ def test_the_law_rejects_another_definition(fault):
 
 def _population_ssim(x, y):
     pool = F.avg_pool2d if x.ndim == 3 else F.avg_pool3d
-    mean = lambda image: pool(image[:, None], 7, stride=1)[:, 0]  # noqa: E731
+
+    def mean(image):
+        return pool(image[:, None], 7, stride=1)[:, 0]
+
     variances = mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2
     covariance = mean(x * y) - mean(x) * mean(y)
     luminance = (2 * mean(x) * mean(y) + 1e-4) / (mean(x) ** 2 + mean(y) ** 2 + 1e-4)

@@ -126,8 +126,7 @@ def test_slack_is_added_to_the_standard_deviation():
     fidelity = measurement(scale=1e-6)
     std = torch.view_as_real(fidelity.start()).flatten(1).std(dim=1).reshape(2, 1, 1)
     expected = []
-    hook = lambda _, inputs: expected.append(inputs[0][:, 0])  # noqa: E731
-    published.chain.register_forward_pre_hook(hook)
+    published.chain.register_forward_pre_hook(lambda _, inputs: expected.append(inputs[0][:, 0]))
     published(fidelity)
     torch.testing.assert_close(expected[0], fidelity.start().real / (std + 1e-6))
 
