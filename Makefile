@@ -89,7 +89,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing the test tools into $(VENV) ..."
-	@$(PIP) --editable '.[dev,bart]'
+	@$(PIP) --editable '.[dev,bart,dicom,nufft,raw]'
 	@$(PIP) --no-deps $(ORACLES)
 	@touch $@
 
