@@ -72,7 +72,7 @@ CASES = {
     "40 layers, tiles": Case(steps=1, blocks=8, tile=TILE),
     "40 layers, 8 coils": Case(steps=1, blocks=8, coils=8),
     "40 layers, 64 slices": Case(steps=1, blocks=8, slab=(64, 128, 128)),
-    "40 layers, 64 channels": Case(steps=1, blocks=8, channels=64),
+    "40 layers, 64 channels": Case(steps=1, blocks=8, channels=64, slab=(16, 128, 128)),
     "small": Case(steps=1, blocks=2, channels=8, slab=(8, 32, 32)),
     "small, deep": Case(steps=6, blocks=2, channels=8, slab=(8, 32, 32)),
 }
