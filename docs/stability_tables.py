@@ -39,7 +39,7 @@ def training_table(result: dict[str, Any]) -> str:
             ended = ", ".join(_end([job]) for job in mine)
             diverged = f"{sum(job['diverged'] for job in mine)} of {len(mine)}"
             body.append([f"{label}{name}", f"{mine[0]['rate']:g}", ended, diverged, *errors])
-    updates = jobs[0]["updates"]
+    updates = jobs[0]["updates"] if jobs else 0
     return table(
         ["layer", "rate", f"loss after {updates} updates, each seed", "diverged", "inversion error", "gradient error"],
         body,
@@ -88,14 +88,27 @@ def precision_table(result: dict[str, Any]) -> str:
 
 
 def start_table(result: dict[str, Any]) -> str:
-    """Brief trainings by inversion that start from nets as they come, beside those that start near the identity."""
+    """Brief trainings that start from nets as they come, one line a layer."""
     jobs = _jobs(result, "as they come")
-    body = [
-        [label, f"{mine[0]['rate']:g}", f"{mine[0]['loss'][0]:.3f}", _end(mine), *_errors(mine[0])]
-        for label, mine in _by_layer(result, jobs)
-    ]
+    body = []
+    for label, mine in _by_layer(result, jobs):
+        stored, inverted = ([job for job in mine if job["mode"] == mode] for mode in ("store", "invert"))
+        start = mine[0]["loss"][0]
+        errors = _errors(inverted[0]) if inverted else [UNKNOWN, UNKNOWN]
+        body.append(
+            [
+                label,
+                f"{mine[0]['rate']:g}",
+                "not finite" if start is None else f"{start:.3g}",
+                _end(stored),
+                _end(inverted),
+                *errors,
+            ]
+        )
     updates = jobs[0]["updates"] if jobs else 0
-    return table(["gain 1", "rate", "loss", f"after {updates} updates", "inversion error", "gradient error"], body)
+    head = ["gain 1", "rate", "loss at the start", f"after {updates} updates, stored", "by inversion",
+            "inversion error", "gradient error"]  # fmt: skip
+    return table(head, body)
 
 
 def gain_table(result: dict[str, Any]) -> str:
