@@ -9,16 +9,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # What the fastMRI oracle imports beside the packages that are here anyway.
 ORACLES := fastmri runstats pandas requests certifi charset-normalizer idna urllib3
 WEIGHTS := src/invrim/weights/brain.safetensors
-CHECKED := src tests benchmarks recipes docs
+CHECKED := src tests benchmarks recipes docs examples
+# deepinv brings torchvision, whose build on PyPI not every torch can load: away from everything else.
+DEEPINV := .venv-deepinv
 
-.PHONY: help demo test check bench weights clean
+.PHONY: help demo test test-deepinv check bench table instruments weights clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      install, then the whole story on this machine   (ARGS=\"--minutes 1\" for a short one)"
 	@echo "make test      install, then all tests                         (ARGS=\"tests/laws\" for some)"
+	@echo "make test-deepinv    install deepinv into an environment of its own, then test the adapter"
 	@echo "make check     style, types, and who may import whom"
 	@echo "make bench     measure memory, time, quality and stability; writes benchmarks/results/*.json"
+	@echo "make instruments     train and score the examples: deconvolution and tomography (some 10 minutes)"
+	@echo "make table     train every model for the same time, score them on unseen scans (40 minutes on 2 cores)"
 	@echo "make weights   make the training data and train the weights that ship (hours without a GPU)"
 	@echo "make clean     remove the virtual environment and everything that tools left behind; runs/ stays"
 
@@ -27,6 +32,9 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+test-deepinv: $(DEEPINV)/.dev
+	$(DEEPINV)/bin/python -m pytest tests/interop $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check $(CHECKED)
@@ -42,6 +50,19 @@ bench: $(VENV)/.run
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/stability_figure.py
+	$(BIN)/python benchmarks/volume.py
+	$(BIN)/python docs/fill_tables.py
+
+instruments: $(VENV)/.dev
+	$(BIN)/python examples/deconvolution.py
+	$(BIN)/python examples/tomography.py
+	$(BIN)/python docs/fill_tables.py
+
+table: $(VENV)/.run
+	$(BIN)/python recipes/brain_data.py
+	$(BIN)/python benchmarks/models.py models --jobs 2
+	$(BIN)/python benchmarks/models.py steps --updates 500 --jobs 2
+	$(BIN)/python benchmarks/steps_figure.py
 	$(BIN)/python docs/fill_tables.py
 
 weights: $(VENV)/.run
@@ -52,8 +73,8 @@ weights: $(VENV)/.run
 	mv $(WEIGHTS).part $(WEIGHTS)
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests benchmarks recipes docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(DEEPINV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first, alone, and by exact version: a range takes the newest build, which on a machine without a GPU brings
 # gigabytes of CUDA libraries even where pip is configured to offer a CPU build of this version.
@@ -70,4 +91,11 @@ $(VENV)/.dev: $(VENV)/.run
 	@echo "installing the test tools into $(VENV) ..."
 	@$(PIP) --editable '.[dev,bart]'
 	@$(PIP) --no-deps $(ORACLES)
+	@touch $@
+
+$(DEEPINV)/.dev: pyproject.toml constraints.txt
+	@test -x $(DEEPINV)/bin/python || $(PYTHON) -m venv $(DEEPINV)
+	@echo "installing into $(DEEPINV): torch, deepinv and the test tools ..."
+	@$(subst $(BIN),$(DEEPINV)/bin,$(PIP)) $$(grep '^torch==' constraints.txt)
+	@$(subst $(BIN),$(DEEPINV)/bin,$(PIP)) --editable '.[deepinv]' pytest pytest-timeout
 	@touch $@

@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from envelope import write_results
 from invrim import load_model
 from invrim.data.formats.fastmri import read_target
 from invrim.evaluation import Evaluation, evaluate_volume
 from invrim.metrics import nmse, psnr, ssim
+from invrim.models import Solver
 from invrim.models.baselines import available_baselines
 from invrim.models.cg_sense import ConjugateGradientSENSE
 from invrim.reconstruction import Job, reconstruct_slices
@@ -51,7 +52,7 @@ def main() -> None:
     print(write_results(options.name, QUESTION, setting, results))
 
 
-def methods_with(weights: str) -> dict[str, nn.Module]:
+def methods_with(weights: str) -> dict[str, Solver]:
     """Name -> model, what learns last; compressed sensing only where bartorch is installed."""
     methods = available_baselines()
     if "compressed sensing" not in methods:
@@ -59,7 +60,7 @@ def methods_with(weights: str) -> dict[str, nn.Module]:
     return {**methods, "CG-SENSE": ConjugateGradientSENSE(), "i-RIM": load_model(weights)}
 
 
-def score_folder(model: nn.Module, folder: Path, acceleration: float) -> Scores:
+def score_folder(model: Solver, folder: Path, acceleration: float) -> Scores:
     """Score every fully sampled file of a folder, undersampled by a mask that its name seeds."""
     job = Job(out=folder, acceleration=acceleration)  # `out` is not written to
     volumes: dict[str, tuple[Tensor, Tensor]] = {}

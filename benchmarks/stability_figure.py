@@ -66,6 +66,10 @@ def stability_figure(envelope: dict[str, Any]) -> Figure:
                 _draw(loss, job["at"], job["loss"], stopped_at=job["stopped_at"], color=colour, lw=1.3)
                 _draw(drift, job["at"], job["drift"], color=colour, lw=1.3)
         _draw_depths(depth, [job for job in mine if job["kind"] == "initialisation"])
+        for axes in (rates, loss, drift, depth):
+            if not axes.lines:
+                axes.set_xticks([])
+                axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED, fontsize=8.5)
         for axes in (rates, loss):
             axes.axhline(readout, color=MUTED, lw=1.2, ls=READOUT, zorder=1)
     _explain(figure, shades)

@@ -15,8 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import volume_tables
 from engine_tables import budget_table, engines_table
+from instrument_tables import instrument_table
 from measured import megabytes, origin, table
+from model_tables import contest_table
 from stability_tables import (
     depths_table,
     gain_table,
@@ -71,6 +74,15 @@ PAGES: dict[Path, Regions] = {
         "budget": ("budget.json", budget_table),
         "engines": ("engine.json", engines_table),
     },
+    ROOT / "docs" / "instruments.md": {
+        "deconvolution": ("deconvolution.json", instrument_table),
+        "tomography": ("tomography.json", instrument_table),
+    },
+    ROOT / "docs" / "models.md": {
+        "steps": ("steps.json", contest_table),
+        "models": ("models.json", contest_table),
+        "improvements": ("improvements.json", contest_table),
+    },
     ROOT / "docs" / "stability.md": {
         "rates": ("stability.json", rates_table),
         "training": ("stability.json", training_table),
@@ -79,6 +91,11 @@ PAGES: dict[Path, Regions] = {
         "untrained": ("stability.json", untrained_table),
         "precision": ("stability.json", precision_table),
         "gain": ("stability.json", gain_table),
+    },
+    ROOT / "docs" / "volumes.md": {
+        "depth3d": ("volume.json", volume_tables.depth_table),
+        "arithmetic": ("volume.json", volume_tables.arithmetic_table),
+        "fits": ("volume.json", volume_tables.fits_table),
     },
 }
 
@@ -96,7 +113,7 @@ def filled(text: str, results: Path = RESULTS, regions: Regions = REGIONS) -> st
 
 
 def _not_measured(file: str) -> str:
-    return f"*Not measured yet: `make bench` writes `benchmarks/results/{file}`.*"
+    return f"*Not measured yet: `make bench`, `make table` or `make instruments` writes `benchmarks/results/{file}`.*"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from measured import origin, table
 
 Job = dict[str, Any]
 UNKNOWN = "not measured"
+NONE_YET = "*Not measured yet: `python benchmarks/stability.py` goes on where it stopped.*"
 MODES = {"invert": "", "exact": ", `exact`"}
 PLACE = {"invert": 0, "exact": -1}
 """Of the errors that belong to a mode, among those of all precisions."""
@@ -49,13 +50,15 @@ def training_table(result: dict[str, Any]) -> str:
 def depths_table(result: dict[str, Any]) -> str:
     """Trainings at other depths: loss, inversion error, gradient error, one line a layer and mode."""
     jobs = _jobs(result, "depths")
+    if not jobs:
+        return NONE_YET
     depths = sorted({job["depth"] for job in jobs})
     body = [
         [f"{label}{name}", *(_summary([job for job in mine if job["depth"] == depth], mode) for depth in depths)]
         for mode, name in MODES.items()
         for label, mine in _by_layer(result, [job for job in jobs if job["mode"] == mode])
     ]
-    updates = jobs[0]["updates"] if jobs else 0
+    updates = jobs[0]["updates"]
     return table([f"{updates} updates by inversion", *(f"{depth:,} layers" for depth in depths)], body)
 
 
@@ -90,22 +93,15 @@ def precision_table(result: dict[str, Any]) -> str:
 def start_table(result: dict[str, Any]) -> str:
     """Brief trainings that start from nets as they come, one line a layer."""
     jobs = _jobs(result, "as they come")
+    if not jobs:
+        return NONE_YET
     body = []
     for label, mine in _by_layer(result, jobs):
         stored, inverted = ([job for job in mine if job["mode"] == mode] for mode in ("store", "invert"))
-        start = mine[0]["loss"][0]
+        start = _plain(mine[0]["loss"][0])
         errors = _errors(inverted[0]) if inverted else [UNKNOWN, UNKNOWN]
-        body.append(
-            [
-                label,
-                f"{mine[0]['rate']:g}",
-                "not finite" if start is None else f"{start:.3g}",
-                _end(stored),
-                _end(inverted),
-                *errors,
-            ]
-        )
-    updates = jobs[0]["updates"] if jobs else 0
+        body.append([label, f"{mine[0]['rate']:g}", start, _end(stored), _end(inverted), *errors])
+    updates = jobs[0]["updates"]
     head = ["gain 1", "rate", "loss at the start", f"after {updates} updates, stored", "by inversion",
             "inversion error", "gradient error"]  # fmt: skip
     return table(head, body)
@@ -114,6 +110,8 @@ def start_table(result: dict[str, Any]) -> str:
 def gain_table(result: dict[str, Any]) -> str:
     """Where our own layer breaks: errors against the gain of its nets."""
     jobs = _jobs(result, "gain")
+    if not jobs:
+        return NONE_YET
     body = []
     for gain in sorted({job["gain"] for job in jobs}):
         at = [job for job in jobs if job["gain"] == gain]
@@ -141,7 +139,11 @@ def _end(jobs: list[Job]) -> str:
     (job,) = jobs
     if job["stopped_at"] is not None:
         return f"stopped at {job['stopped_at']}"
-    return f"{job['loss'][-1]:.3f}" + (", diverged" if job["diverged"] else "")
+    return _plain(job["loss"][-1]) + (", diverged" if job["diverged"] else "")
+
+
+def _plain(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.3f}"
 
 
 def _summary(jobs: list[Job], mode: str) -> str:

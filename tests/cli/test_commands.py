@@ -12,7 +12,7 @@ from invrim import IRIM
 from invrim.cli.main import COMMANDS, main
 from invrim.cli.train import read_recipe
 from invrim.models import load_model, save_model
-from invrim.training import UNetOptions
+from invrim.training import PresetOptions, UNetOptions
 from scans import scan_file
 
 RECIPE = """
@@ -129,6 +129,31 @@ def test_the_kind_of_model_decides_what_fields_there_are(recipe, capsys):
     with pytest.raises(SystemExit):
         main(["train", "--model.kind", "varnet", "--help"])
     assert "--model.cascades" in capsys.readouterr().out
+
+
+def test_a_preset_leaves_nothing_to_say_twice(recipe, capsys):
+    options = "{steps: 2, hidden: [4], strides: [2], channels: 8, head: eta}"
+    file = recipe(RECIPE.replace(options, "{preset: volume-400}"))
+    found = read_recipe(["--config", file, "--model.tile", "8"])
+    assert found.model == PresetOptions(preset="volume-400", tile=8)
+    assert read_recipe(["--config", file, "--model.preset", "other"]).model.preset == "other"
+    message = failure(capsys, "train", "--config", recipe(RECIPE.replace(options, "{preset: volume-400, steps: 3}")))
+    assert "got 'model.steps'" in message
+    file = recipe(RECIPE.replace(options, "{preset: volume-400}"))
+    message = failure(capsys, "train", "--config", file, "--model.preset", "volume-4000")
+    assert "expected a preset of fastmri-singlecoil-2019, " in message
+    assert "got 'volume-4000'" in message
+    assert "irim" in failure(capsys, "train", "--config", file, "--model.kind", "rim")
+
+
+def test_a_length_in_epochs(recipe, capsys):
+    found = read_recipe(["--config", recipe(RECIPE.replace("updates: 2", "epochs: 3") + "validate_every: null\n")])
+    assert (found.optimisation.updates, found.optimisation.epochs, found.validate_every) == (None, 3, None)
+    message = failure(capsys, "train", "--config", recipe(RECIPE.replace("updates: 2", "updates: 2, epochs: 3")))
+    assert "expected updates or epochs, one of the two, got 2 and 3" in message
+    assert "expected epochs above 0" in failure(
+        capsys, "train", "--config", recipe(RECIPE.replace("updates: 2", "epochs: 0"))
+    )
 
 
 @pytest.mark.parametrize(

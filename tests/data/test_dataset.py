@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from data.fastmri_files import HEADER, write
 from invrim.data.augmentation import Augmentation
-from invrim.data.dataset import ShapeBatchSampler, SliceDataset, collate
+from invrim.data.batches import ShapeBatchSampler, collate
+from invrim.data.dataset import SliceDataset
 from invrim.data.formats.fastmri import read_acquisition, write_acquisition
 from invrim.data.handles import OpenFiles
 from invrim.data.masks import random_columns, seed_of
@@ -207,7 +208,7 @@ def test_processes_share_the_batches(tmp_path, monkeypatch):
     data = SliceDataset(tmp_path)
     seen = []
     for rank in range(3):
-        monkeypatch.setattr("invrim.data.dataset._processes", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr("invrim.data.batches._processes", lambda rank=rank: (rank, 3))
         sampler = ShapeBatchSampler(data, 2, seed=4)
         batches = list(sampler)
         assert len(batches) == len(sampler) == 3
@@ -245,11 +246,11 @@ def test_a_thousand_reads_leak_no_handles(tmp_path):
     for number in range(20):
         write(tmp_path, f"{number}.h5", slices=2, coils=1, size=(8, 11))
     data = SliceDataset(tmp_path, training=False, accelerations=[2], center_fractions=[0.3])
-    assert not data._files._files
+    assert not data._runs.files._files
     before = open_descriptors()
     for read in range(1000):
         data[read * 7 % len(data)]
-    assert open_descriptors() - before <= data._files.limit
+    assert open_descriptors() - before <= data._runs.files.limit
 
 
 def test_the_least_recently_read_file_is_closed(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from invrim import IRIM
-from invrim.data.dataset import SliceDataset, collate
+from invrim.data.batches import collate
+from invrim.data.dataset import SliceDataset
 from invrim.data.samples import Fetched
 from invrim.demo import story
 from invrim.demo.learning import read_curve, zero_filled_ssim

@@ -10,7 +10,7 @@ from invrim import CartesianMRI, Invertible, InvertibleChain, LeastSquares, Reve
 from invrim.invertible import PulledBack
 from invrim.layers import DataStep
 from invrim.layers.link import to_channels, to_images
-from invrim.operators import FourierTransform, LinearOperator, Rescaled, SamplingMask
+from invrim.operators import FourierTransform, LinearOperator, RealPart, Rescaled, SamplingMask
 from invrim.testing import assert_adjoint, assert_gradient, assert_inverse, assert_same_gradients
 
 ROUND_OFF = 1e-10
@@ -190,6 +190,20 @@ def test_adjoint_law_rejects_a_forgotten_conjugate():
     x = torch.randn(2, 4, 5, dtype=torch.cdouble)
     with pytest.raises(AssertionError, match="the adjoint misses"):
         assert_adjoint(ConjugateForgotten(), x, torch.randn_like(x))
+
+
+class ForgetsTheRealPart(RealPart):
+    """As linear as its model over the real numbers, but its adjoint fills both parts."""
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return torch.complex(y, y)
+
+
+def test_adjoint_law_over_the_real_numbers():
+    x, y = torch.randn(2, 4, 5, dtype=torch.cdouble), torch.randn(2, 4, 5, dtype=torch.double)
+    assert_adjoint(RealPart(), x, y)
+    with pytest.raises(AssertionError, match="the adjoint misses"):
+        assert_adjoint(ForgetsTheRealPart(), x, y)
 
 
 def test_adjoint_law_rejects_a_wrong_normal_operator():

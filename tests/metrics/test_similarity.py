@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
 from invrim.errors import OptionError, ShapeError
-from invrim.metrics import ssim
+from invrim.metrics import slice_similarity, ssim
 
 SAME = 1e-6
 
@@ -56,17 +56,71 @@ def test_the_law_rejects_another_definition(fault):
 
 
 def _population_ssim(x, y):
-    mean = lambda image: F.avg_pool2d(image, 7, stride=1)  # noqa: E731
+    pool = F.avg_pool2d if x.ndim == 3 else F.avg_pool3d
+    mean = lambda image: pool(image[:, None], 7, stride=1)[:, 0]  # noqa: E731
     variances = mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2
     covariance = mean(x * y) - mean(x) * mean(y)
     luminance = (2 * mean(x) * mean(y) + 1e-4) / (mean(x) ** 2 + mean(y) ** 2 + 1e-4)
-    return (luminance * (2 * covariance + 9e-4) / (variances + 9e-4)).mean(dim=(1, 2))
+    return (luminance * (2 * covariance + 9e-4) / (variances + 9e-4)).flatten(1).mean(dim=1)
 
 
 def test_reflect_padding_averages_over_all_pixels_of_the_mirrored_image():
+    """As the authors' loss: population covariance."""
     prediction, target = pair()
-    mirrored = [torch.from_numpy(np.pad(image.numpy(), ((0, 0), (3, 3), (3, 3)), "reflect")) for image in pair()]
-    torch.testing.assert_close(ssim(prediction, target, 5.0, padding="reflect"), ssim(*mirrored, 5.0))
+    x, y = (torch.from_numpy(np.pad(image.numpy(), ((0, 0), (3, 3), (3, 3)), "reflect")) / 5 for image in pair())
+    found = ssim(prediction, target, 5.0, padding="reflect")
+    torch.testing.assert_close(found, _population_ssim(x, y))
+    assert (found - ssim(x, y, 1.0)).abs().min() > 1e-5
+
+
+@given(
+    shape=st.tuples(st.just(2), st.integers(7, 11), st.integers(7, 20), st.integers(7, 20)),
+    seed=st.integers(0, 2**31),
+    unit=st.sampled_from([1e-4, 1.0, 3e5]),
+)
+def test_of_volumes_it_equals_scikit_image_in_3d(shape, seed, unit):
+    prediction, target = (unit * image for image in pair(shape, seed))
+    assert_equals_skimage(ssim, prediction, target, target.max())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda x, y, peak: slice_similarity(x, y, peak.expand(2)),
+        lambda x, y, peak: ssim(x, y, peak, padding="reflect"),
+        lambda x, y, peak: ssim(x, y, peak, window=5),
+        lambda x, y, peak: ssim(x.transpose(1, 2), y.transpose(1, 2), 1.1 * peak),
+    ],
+    ids=["slice by slice", "mirrored border", "smaller window", "another range"],
+)
+def test_the_law_in_3d_rejects_another_definition(fault):
+    prediction, target = pair((2, 8, 14, 11))
+    with pytest.raises(AssertionError, match="scikit-image has"):
+        assert_equals_skimage(fault, prediction, target, target.max())
+
+
+def test_slices_of_a_volume_are_averaged():
+    prediction, target = pair((2, 3, 9, 11))
+    ranges = torch.tensor([3.0, 7.0])
+    expected = [ssim(x, y, r).mean() for x, y, r in zip(prediction, target, ranges, strict=True)]
+    torch.testing.assert_close(slice_similarity(prediction, target, ranges), torch.stack(expected))
+    flat = slice_similarity(prediction[:, 1], target[:, 1], ranges)
+    torch.testing.assert_close(flat, ssim(prediction[:, 1], target[:, 1], ranges))
+
+
+def test_reflect_padding_mirrors_slices_too():
+    prediction, target = pair((2, 7, 8, 9))
+    sides = ((0, 0), (3, 3), (3, 3), (3, 3))
+    mirrored = [torch.from_numpy(np.pad(image.numpy(), sides, "reflect")) for image in (prediction, target)]
+    found = ssim(prediction, target, 5.0, padding="reflect")
+    torch.testing.assert_close(found, _population_ssim(*(image / 5 for image in mirrored)))
+
+
+def test_gradient_in_3d_is_the_true_one():
+    prediction, target = pair((2, 7, 8, 7))
+    assert torch.autograd.gradcheck(
+        lambda x: ssim(x, target, 4.0, padding="reflect"), prediction.requires_grad_(), atol=1e-7, fast_mode=True
+    )
 
 
 @pytest.mark.parametrize("padding", ["valid", "reflect"])
@@ -114,5 +168,9 @@ def test_wrong_arguments_are_refused_with_the_remedy():
         ssim(image, image, 1.0, window=8)
     with pytest.raises(OptionError, match="odd number"):
         ssim(image, image, 1.0, window=11)
+    with pytest.raises(OptionError, match=r"\(5, 9, 11\) voxels .*Give more slices, or score slice by slice"):
+        ssim(torch.ones(2, 5, 9, 11), torch.ones(2, 5, 9, 11), 1.0)
+    with pytest.raises(ShapeError, match=r"\(b, y, x\), or \(b, z, y, x\), twice"):
+        ssim(image[0], image[0], 1.0)
     with pytest.raises(OptionError, match=r"'same'.*expected 'valid'"):
         ssim(image, image, 1.0, padding="same")

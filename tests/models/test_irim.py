@@ -90,6 +90,48 @@ def test_volumes_and_coilwise_images():
     assert model(images=3)(coilwise).shape == (2, 3, 7, 9)
 
 
+def coilwise_measurement(coils: int) -> LeastSquares:
+    operator = SamplingMask((torch.rand(2, 1, 1, 9) < 0.5).float()) @ FourierTransform(2)
+    return LeastSquares(operator, torch.randn(2, coils, 7, 9, dtype=torch.cfloat))
+
+
+def test_one_image_is_combined_of_several():
+    machine = model(images=3, head="combined")
+    fidelity = coilwise_measurement(3)
+    images = machine(fidelity)
+    assert images.shape == (2, 7, 9)
+    assert machine.head.up.weight.shape[1] == 2
+    assert not machine.coil_maps
+    torch.testing.assert_close(machine.magnitude(fidelity, images), images.abs())
+
+
+def test_coil_images_are_combined_in_magnitude():
+    stack = torch.randn(2, 3, 7, 9, dtype=torch.cfloat)
+    rss = stack.abs().square().sum(dim=1).sqrt()
+    torch.testing.assert_close(model(images=3, head="eta").magnitude(coilwise_measurement(3), stack), rss)
+
+
+def test_halves_take_imaginary_parts_from_the_second_half_of_the_state():
+    """Channels 0 to 2 of 14 are the real parts of three images; their imaginary parts are 3 to 5, or 7 to 9."""
+    z = torch.randn(2, 14, 7, 9)
+    for head, imaginary in (("eta", slice(3, 6)), ("halves", slice(7, 10))):
+        read = model(images=3, channels=14, head=head).read(z)
+        assert torch.equal(read, torch.complex(z[:, :3], z[:, imaginary]))
+
+
+def test_slack_is_added_to_the_standard_deviation():
+    """As published: with slack the network sees weak data weaker, and data far above it as ever."""
+    machine, published = model(head="eta"), model(head="eta", normalisation_slack=1e-6)
+    torch.testing.assert_close(published(measurement()), machine(measurement()), rtol=1e-4, atol=1e-4)
+    fidelity = measurement(scale=1e-6)
+    std = torch.view_as_real(fidelity.start()).flatten(1).std(dim=1).reshape(2, 1, 1)
+    expected = []
+    hook = lambda _, inputs: expected.append(inputs[0][:, 0])  # noqa: E731
+    published.chain.register_forward_pre_hook(hook)
+    published(fidelity)
+    torch.testing.assert_close(expected[0], fidelity.start().real / (std + 1e-6))
+
+
 def test_metadata_reaches_the_result():
     machine = model(metadata=2)
     fidelity = measurement()
@@ -111,8 +153,11 @@ def test_a_small_gain_starts_near_the_zero_filled_image():
     [
         ({"channels": 3}, "at least 4 channels"),
         ({"strides": [1]}, "as many strides as hidden widths"),
-        ({"head": "none"}, "head 'learned' or 'eta', got 'none'"),
+        ({"head": "none"}, "expected a head of learned, combined, eta, halves, got 'none'"),
         ({"multiplicity": 3, "metadata": 1}, "at least 13 channels"),
+        ({"map_channels": 2, "coil_maps": False}, "expected coil maps to correct, got map_channels 2"),
+        ({"map_channels": 2, "images": 2}, "without: coil_maps True, images 2"),
+        ({"head": "halves", "channels": 13}, "an even number of channels for head 'halves', got 13"),
     ],
 )
 def test_bad_options(options, message):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import invrim.models.weights as module
 from invrim import IRIM, RIM, load_model
@@ -98,3 +99,20 @@ def test_headers_of_strangers(tmp_path, header, message):
     with pytest.raises(WeightsError, match=message) as caught:
         load_model(path)
     assert "\n" not in str(caught.value)
+
+
+def test_shared_weights_are_written_once_and_stay_shared(tmp_path):
+    torch.manual_seed(0)
+    original = IRIM(steps=3, hidden=[4, 3], strides=[2, 1], channels=8, head="eta", share_weights=True)
+    path = save_model(original, tmp_path / "w.safetensors")
+    with safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == {name for name, _ in original.named_parameters()}
+    loaded = load_model(path)
+    assert [name for name, _ in loaded.named_parameters()] == [name for name, _ in original.named_parameters()]
+    assert all(torch.equal(a, loaded.state_dict()[name]) for name, a in original.state_dict().items())
+    tensors = load_file(path)
+    missing = tensors.popitem()[0]
+    header = {"invrim_format": 1, "model": "IRIM", "options": original.options}
+    save_file(tensors, path, metadata={"invrim": json.dumps(header)})
+    with pytest.raises(WeightsError, match="expected w.safetensors to hold .*Missing key.*" + missing):
+        load_model(path)

@@ -13,6 +13,7 @@ from invrim import IRIM
 from invrim.data.formats.fastmri import read_header, read_reconstruction, read_target, write_acquisition
 from invrim.data.masks import columns_of_file
 from invrim.errors import DataError, FileError, OptionError, WeightsError
+from invrim.models import Solver
 from invrim.models.baselines import ZeroFilled
 from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results, sampling_mask
 from scans import scan, scan_file
@@ -34,7 +35,7 @@ def test_any_coils_and_batches_give_the_same(tmp_path, model, coils):
     assert maximum == float(by_two.max())
 
 
-class Elsewhere(torch.nn.Module):
+class Elsewhere(Solver):
     """A model on a device that every machine has, though it computes nothing."""
 
     def __init__(self):
@@ -44,6 +45,9 @@ class Elsewhere(torch.nn.Module):
     def forward(self, fidelity):
         assert {buffer.device.type for buffer in fidelity.buffers()} == {"meta"}
         return torch.ones(fidelity.data.shape[0], *fidelity.data.shape[-2:], dtype=torch.complex64)
+
+    def magnitude(self, _, images):
+        return images.abs()
 
 
 def test_the_measurement_follows_the_model_to_its_device(tmp_path):

@@ -170,7 +170,7 @@ def test_two_processes_make_all_updates(recipe, monkeypatch):
     monkeypatch.setattr(
         ReconstructionTask,
         "on_fit_start",
-        lambda task: (met(task), monkeypatch.setattr("invrim.data.dataset._processes", lambda: (1, 2)))[0],
+        lambda task: (met(task), monkeypatch.setattr("invrim.data.batches._processes", lambda: (1, 2)))[0],
     )
     train(recipe(6))
     assert torch.load(recipe(6).out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "learn from a folder of scans: invrim train --config recipe.yaml",
     "reconstruct": "raw files in, images out",
     "evaluate": "reconstructions against targets, under a named protocol",
+    "convert-weights": "a checkpoint of the code released in 2019 in, our weights out",
 }
 
 _USAGE = "usage: invrim [--help] [--version] COMMAND ...\n"
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _fail(f"expected a command of {', '.join(COMMANDS)}, got {name!r}. Try `invrim --help`.")
     try:
-        import_module(f"invrim.cli.{name}").main(rest)
+        import_module(f"invrim.cli.{name.replace('-', '_')}").main(rest)
     except (InvrimError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:

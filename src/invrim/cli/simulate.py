@@ -17,6 +17,10 @@ def main(argv: Sequence[str]) -> None:
     p.add_argument("--snr", type=float, default=30.0, help="mean magnitude of the object over the noise's deviation")
     p.add_argument("--plane", choices=("axial", "coronal", "sagittal"), default="axial", help="of the slices")
     p.add_argument("--every", type=int, default=1, help="take every n-th slice")
+    p.add_argument(
+        "--phase-encodes", type=int, choices=(1, 2), default=1,
+        help="1: slices, columns left out; 2: a volume with its readout along the slices, points left out",
+    )  # fmt: skip
     p.add_argument("--seed", type=int, default=0, help="of phase, coils and noise")
     options = p.parse_args(argv)
     from invrim.data.simulation import SliceChoice, simulate_file, simulated_path
@@ -28,6 +32,7 @@ def main(argv: Sequence[str]) -> None:
             path = simulate_file(
                 image, options.out, plane=options.plane, coils=options.coils, acceleration=options.acceleration,
                 snr=options.snr, seed=options.seed, choice=SliceChoice(every=options.every),
+                phase_encodes=options.phase_encodes,
             )  # fmt: skip
             progress(done + 1, len(options.images))
             print(f"{image.name} -> {path}")

@@ -42,8 +42,9 @@ def read_recipe(argv: Sequence[str]) -> Recipe:
     """Build the recipe from ``--config FILE`` and flags, which win over the file."""
     from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-    from invrim.training import KINDS, Recipe
+    from invrim.training import KINDS, PresetOptions, Recipe
 
+    kind, preset = _model_of(argv, list(KINDS))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog="invrim train",
@@ -53,7 +54,7 @@ def read_recipe(argv: Sequence[str]) -> Recipe:
     )
     parser.add_argument("--config", action="config", help="recipe file (YAML)")
     parser.add_class_arguments(Recipe, as_group=False, skip={"model"})
-    parser.add_class_arguments(KINDS[_kind_of(argv, list(KINDS))], "model")
+    parser.add_class_arguments(PresetOptions if preset else KINDS[kind], "model")
     try:
         options: Namespace = parser.instantiate(parser.parse_args(list(argv)))
     except ArgumentError as error:
@@ -61,32 +62,33 @@ def read_recipe(argv: Sequence[str]) -> Recipe:
     return Recipe(**{name: value for name, value in vars(options).items() if name != "config"})
 
 
-def _kind_of(argv: Sequence[str], kinds: Sequence[str]) -> str:
-    """Look ahead for the kind of model, on which it depends what other fields there are; without one, an i-RIM.
+def _model_of(argv: Sequence[str], kinds: Sequence[str]) -> tuple[str, bool]:
+    """Look ahead for the kind of model, and whether a preset is named: on them depends what other fields there are.
 
-    What cannot be read here is left for the parser to complain about.
+    Without a kind, an i-RIM. What cannot be read here is left for the parser to complain about.
     """
     looking = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     looking.add_argument("--config", action="append", default=[])
     looking.add_argument("--model.kind", dest="kind")
+    looking.add_argument("--model.preset", dest="preset")
     try:
         known, _ = looking.parse_known_args(list(argv))
     except argparse.ArgumentError:
-        return kinds[0]
-    named = [*(_kind_in(Path(config)) for config in known.config), known.kind]
-    kind = next((kind for kind in reversed(named) if kind is not None), kinds[0])
+        return kinds[0], False
+    models = [*(_model_in(Path(config)) for config in known.config), {"kind": known.kind, "preset": known.preset}]
+    kind = next((model["kind"] for model in reversed(models) if model.get("kind") is not None), kinds[0])
     if kind not in kinds:
         raise OptionError(f"expected model.kind of {', '.join(kinds)}, got {kind!r}. Choose one of them.")
-    return str(kind)
+    return str(kind), any(model.get("preset") is not None for model in models)
 
 
-def _kind_in(config: Path) -> object:
+def _model_in(config: Path) -> dict[str, object]:
     try:
         recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
-        return None
+        return {}
     model = recipe.get("model") if isinstance(recipe, dict) else None
-    return model.get("kind") if isinstance(model, dict) else None
+    return model if isinstance(model, dict) else {}
 
 
 def _explain(parser: ArgumentParser, message: str) -> str:

@@ -1,4 +1,4 @@
-"""What a scanner measured: one k-space per slice, the lines that were sampled, and the image if it is known."""
+"""What a scanner measured: one k-space per slice, what of it was sampled, and the image if it is known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,9 @@ class Acquisition:
 
     The last axis is the phase encoding, along which lines are left out; the one before it is the readout,
     always fully sampled. Both are centred: zero frequency at index ``n // 2``.
+
+    A volume with two phase encodings is such a stack too: its readout, fully sampled, is transformed back, and every
+    position along it becomes a slice whose two axes are both phase encodings (see `invrim.data.volumes`).
     """
 
     name: str
@@ -22,7 +25,7 @@ class Acquisition:
     kspace: Tensor
     """Complex64 ``(slices, coil, ky, kx)``; zero where the mask is false. One coil keeps its axis."""
     mask: Tensor | None = None
-    """Sampled lines, bool ``(kx,)``; None when every line was measured."""
+    """Sampled lines, bool ``(kx,)``, or points of two phase encodings, ``(ky, kx)``; None when all were measured."""
     target: Tensor | None = None
     """The image to recover, float32 ``(slices, y, x)``; may be smaller than ``(ky, kx)`` by a centre crop."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Variants of a slice that a scanner could have measured as well."""
+"""Variants of slices that a scanner could have measured as well."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ class Augmentation:
     """Mirror each axis with probability one half."""
 
     def mirror(
-        self, kspace: Tensor, target: Tensor, rng: np.random.Generator, *, columns: bool
+        self, kspace: Tensor, target: Tensor, rng: np.random.Generator, *, columns: bool, rows: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Mirror k-space ``(coil, ky, kx)`` and target ``(y, x)`` alike.
+        """Mirror k-space ``([n,] coil, ky, kx)`` and target ``([n,] y, x)`` alike, all slices of a run too.
 
         Parameters
         ----------
@@ -28,11 +28,11 @@ class Augmentation:
             The target may be the centre of the image.
         rng
             Source of coin tosses.
-        columns
-            Whether the phase encoding may be mirrored: not if lines are missing, for they would move.
+        columns, rows
+            Whether the axis may be mirrored: not a phase encoding of which lines are missing, for they would move.
         """
         tosses = rng.random(2) < 0.5
-        allowed = (self.flip, self.flip and columns)
+        allowed = (self.flip and rows, self.flip and columns)
         mirrored = [axis for axis, toss, may in zip((-2, -1), tosses, allowed, strict=True) if toss and may]
         if not mirrored:
             return kspace, target
@@ -42,12 +42,12 @@ class Augmentation:
         return fft_centred(images), target.flip(mirrored)
 
     def crop(
-        self, kspace: Tensor, maps: Tensor, target: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Keep the same rows of k-space ``(coil, ky, kx)``, maps ``(coil, y, x)`` and target ``(y, x)``.
+        self, kspace: Tensor, maps: Tensor | None, target: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Keep the same rows of k-space ``(..., coil, ky, kx)``, maps ``(..., coil, y, x)`` and target ``(..., y, x)``.
 
-        A target with fewer rows is the centre of the image, which is then what the rows are taken from. The columns
-        of k-space stay as they are, missing ones too.
+        Maps may be None. A target with fewer rows is the centre of the image, which is then what the rows are taken
+        from. The columns of k-space stay as they are, missing ones too.
         """
         if self.readout_crop is None:
             return kspace, maps, target
@@ -56,5 +56,5 @@ class Augmentation:
         border = (kspace.shape[-2] - target.shape[-2]) // 2
         # Readout is y; along it alone, transformed as the last axis.
         lines = ifft_centred(kspace.mT, ndim=1).mT.narrow(-2, border + first, rows)
-        maps = maps.narrow(-2, border + first, rows)
+        maps = None if maps is None else maps.narrow(-2, border + first, rows)
         return fft_centred(lines.mT, ndim=1).mT, maps, target.narrow(-2, first, rows)

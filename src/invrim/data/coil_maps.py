@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from invrim.data.mask_planes import calibration_block
 from invrim.data.masks import calibration_lines
 from invrim.errors import DataError, ShapeError
 from invrim.operators.fourier import ifft_centred
@@ -25,13 +26,16 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     nearly conjugate-symmetric, and every measured line says something about the one opposite.
     It takes what lines there are: from a single one, the phase is constant along x.
 
+    Of two phase encodings a block of points calibrates instead, along both axes.
+
     Parameters
     ----------
     kspace
         Complex ``(b, coil, ky, kx)``, zero where not sampled.
     mask
-        Sampled lines ``(kx,)``; None where all were. The block of lines around its centre calibrates; along the
-        readout twice as many samples are used, scaled by the matrix.
+        Sampled lines ``(kx,)``, or points ``(ky, kx)``; None where all were. The block of lines around its centre
+        calibrates; along the readout twice as many samples are used, scaled by the matrix. Of points it is the
+        largest block around the centre.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     Raises
     ------
     DataError
-        The centre line was not measured, or fewer than 3 lines calibrate several coils.
+        The centre was not measured, or fewer than 3 lines, or 3 x 3 points, calibrate several coils.
 
     References
     ----------
@@ -53,16 +57,18 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     if kspace.ndim != 4:
         raise ShapeError(f"expected k-space (b, coil, ky, kx), got {tuple(kspace.shape)}. Add the missing axes.")
     rows, columns = kspace.shape[-2:]
-    half = _half_width(columns, mask, shortest=1 if kspace.shape[1] == 1 else _SHORTEST)
-    half_rows = min(rows // 2, _READOUT_SHARE * max(half, round(half * rows / columns), 1))
+    half_rows, half = _half_widths((rows, columns), mask, shortest=1 if kspace.shape[1] == 1 else _SHORTEST)
     window = torch.outer(_window(rows, half_rows), _window(columns, half)).to(kspace.device)
     images = ifft_centred(kspace * window)
     rss = torch.linalg.vector_norm(images, dim=1, keepdim=True)
     return torch.where(rss > 0, images / rss.clamp_min(torch.finfo(rss.dtype).tiny), torch.zeros_like(images))
 
 
-def _half_width(columns: int, mask: Tensor | None, shortest: int) -> int:
-    """Lines on either side of zero frequency: a window that is not symmetric would tilt the maps' phase."""
+def _half_widths(size: tuple[int, int], mask: Tensor | None, shortest: int) -> tuple[int, int]:
+    """Samples on either side of zero frequency: a window that is not symmetric would tilt the maps' phase."""
+    if mask is not None and mask.ndim == 2:
+        return _half_block(mask, shortest)
+    rows, columns = size
     centre = slice(0, columns) if mask is None else calibration_lines(mask)
     half = min(columns // 2 - centre.start, centre.stop - 1 - columns // 2)
     if 2 * half + 1 < shortest:
@@ -70,7 +76,18 @@ def _half_width(columns: int, mask: Tensor | None, shortest: int) -> int:
             f"expected at least {shortest} calibration lines around the centre of k-space, got {2 * half + 1}. "
             f"Sample more centre lines, or give coil maps."
         )
-    return min(half, _MOST_LINES // 2)
+    half = min(half, _MOST_LINES // 2)
+    return min(rows // 2, _READOUT_SHARE * max(half, round(half * rows / columns), 1)), half
+
+
+def _half_block(mask: Tensor, shortest: int) -> tuple[int, int]:
+    half_rows, half = calibration_block(mask)
+    if 2 * min(half_rows, half) + 1 < shortest:
+        raise DataError(
+            f"expected at least {shortest} x {shortest} calibration points around the centre of k-space, got "
+            f"{2 * half_rows + 1} x {2 * half + 1}. Sample more of the centre, or give coil maps."
+        )
+    return min(half_rows, _MOST_LINES // 2), min(half, _MOST_LINES // 2)
 
 
 def _window(n: int, half: int) -> Tensor:

@@ -25,10 +25,14 @@ class SliceEntry:
     """``(y, x)``."""
     maximum: float
     """Of the whole volume."""
+    phase_encodes: int
+    """1 or 2, as `invrim.data.formats.header.Header.phase_encodes`."""
     mask: Tensor | None
-    """The file's own, bool ``(kx,)``."""
+    """The file's own, bool ``(kx,)`` or ``(ky, kx)``."""
     sampled: Tensor
-    """Measured lines, bool ``(kx,)``, as `invrim.data.formats.header.Header.sampled`."""
+    """Measured lines or points, bool, as `invrim.data.formats.header.Header.sampled`."""
+    protocol: Tensor
+    """Code of contrast and scanner ``(8,)``, as `invrim.data.formats.header.Header.protocol`."""
 
 
 def index_of(folder: Path) -> list[SliceEntry]:
@@ -62,7 +66,7 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"{path.name}: expected a largest intensity above 0, got {maximum:g}. Correct the attribute `max` or the "
             f"target, or move the file out of the folder."
         )
-    sampled = header.sampled
+    sampled, protocol = header.sampled, header.protocol
     return [
         SliceEntry(
             path=path,
@@ -71,8 +75,10 @@ def _entries(path: Path) -> list[SliceEntry]:
             target_name=header.target_name,
             target_size=header.target_size,
             maximum=maximum,
+            phase_encodes=header.phase_encodes,
             mask=header.mask,
             sampled=sampled,
+            protocol=protocol,
         )
         for index in range(header.slices)
     ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invrim.data.formats.fastmri import read_acquisition, read_header
+from invrim.data.mask_planes import calibration_block
 from invrim.data.masks import calibration_lines
 
 _EDGE = 0.05
@@ -27,33 +28,35 @@ class Inspection:
     matrix: tuple[int, int]
     """Readout and phase encoding, ``(ky, kx)``."""
     lines: int
-    """Measured phase-encoding lines."""
-    calibration: int
-    """Of these, contiguous around the centre; 0 where the centre was not measured."""
+    """Measured phase-encoding lines, or points of two phase encodings."""
+    calibration: tuple[int, ...]
+    """Lines, or rows and columns of points, contiguous around the centre; 0 where the centre was not measured."""
     target: tuple[int, int] | None
     """Size of the image to recover, where the file holds one."""
     noise: float
     """Standard deviation of real and imaginary noise, in the file's units, from the edges of k-space."""
     mask: Tensor
-    """Bool ``(kx,)``."""
+    """Bool ``(kx,)``, or ``(ky, kx)`` of two phase encodings."""
     kspace: Tensor
     """The middle slice, complex64 ``(coil, ky, kx)``."""
 
     @property
     def acceleration(self) -> float:
-        """Lines of the matrix for every measured one."""
-        return self.matrix[1] / self.lines
+        """Lines or points of the matrix for every measured one."""
+        return self.mask.numel() / self.lines
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of each figure, for people."""
-        calibration = f"{self.calibration} lines" if self.calibration else "none: the centre was not measured"
+        what, axes = ("lines", "readout x phase encoding") if self.mask.ndim == 1 else ("points", "two phase encodings")
+        block = f"{' x '.join(map(str, self.calibration))} {what}"
+        full = self.lines == self.mask.numel()
         return [
             ("slices", str(self.slices)),
             ("coils", str(self.coils)),
-            ("matrix", f"{self.matrix[0]} x {self.matrix[1]} (readout x phase encoding)"),
-            ("sampling", "full" if self.lines == self.matrix[1] else f"{self.lines} of {self.matrix[1]} lines"),
+            ("matrix", f"{self.matrix[0]} x {self.matrix[1]} ({axes})"),
+            ("sampling", "full" if full else f"{self.lines} of {self.mask.numel()} {what}"),
             ("acceleration", f"{self.acceleration:.2f}"),
-            ("calibration", calibration),
+            ("calibration", block if all(self.calibration) else "none: the centre was not measured"),
             ("noise", f"{self.noise:.3g} (standard deviation of real and imaginary part)"),
             ("target", "none" if self.target is None else f"{self.target[0]} x {self.target[1]}"),
         ]
@@ -71,14 +74,13 @@ def inspect_file(path: Path) -> Inspection:
     middle = header.slices // 2
     kspace = read_acquisition(path, slice(middle, middle + 1)).kspace[0]
     mask = header.sampled
-    block = calibration_lines(mask) if mask[len(mask) // 2] else slice(0, 0)
     return Inspection(
         name=header.name,
         slices=header.slices,
         coils=header.coils,
         matrix=header.matrix,
         lines=int(mask.sum()),
-        calibration=block.stop - block.start,
+        calibration=_calibration(mask),
         target=header.target_size,
         noise=noise_level(kspace, mask),
         mask=mask,
@@ -86,8 +88,25 @@ def inspect_file(path: Path) -> Inspection:
     )
 
 
+def _calibration(mask: Tensor) -> tuple[int, ...]:
+    if not mask[tuple(n // 2 for n in mask.shape)]:
+        return (0,) * mask.ndim
+    if mask.ndim == 2:
+        return tuple(2 * half + 1 for half in calibration_block(mask))
+    block = calibration_lines(mask)
+    return (block.stop - block.start,)
+
+
 def noise_level(kspace: Tensor, mask: Tensor) -> float:
-    """Standard deviation of the noise of real and imaginary part, ``(coil, ky, kx)``; robust to some signal."""
-    edge = max(1, round(_EDGE * kspace.shape[-2]))
-    outer = torch.cat([kspace[:, :edge], kspace[:, -edge:]], dim=1)[..., mask]
+    """Standard deviation of the noise of real and imaginary part, ``(coil, ky, kx)``; robust to some signal.
+
+    Of two phase encodings, from the outermost of the measured points, as many as the edges of a readout would be.
+    """
+    if mask.ndim == 2:
+        y, x = ((torch.arange(n) - n // 2) / n for n in mask.shape)
+        away = torch.maximum(y[:, None].abs(), x.abs())[mask]
+        outer = kspace[:, mask][:, away.topk(max(1, round(2 * _EDGE * len(away)))).indices]
+    else:
+        edge = max(1, round(_EDGE * kspace.shape[-2]))
+        outer = torch.cat([kspace[:, :edge], kspace[:, -edge:]], dim=1)[..., mask]
     return _MAD_TO_DEVIATION * float(torch.view_as_real(outer).abs().median())

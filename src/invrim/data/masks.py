@@ -55,7 +55,7 @@ def random_columns(
     ----------
     .. [Z18] Zbontar et al., *fastMRI: an open dataset and benchmarks*, 2018; `fastmri.data.subsample`.
     """
-    generator, acceleration, low = _draw_pair(columns, accelerations, center_fractions, seed)
+    generator, acceleration, low = _draw_lines(columns, accelerations, center_fractions, seed)
     probability = (columns / acceleration - low) / (columns - low)
     return torch.from_numpy(_with_centre(generator.uniform(size=columns) < probability, low))
 
@@ -65,8 +65,13 @@ def columns_of_file(columns: int, acceleration: float, name: str) -> Tensor:
 
     The same file gets the same mask on every run and every machine; result as in `random_columns`.
     """
+    return random_columns(columns, [acceleration], [centre_fraction(acceleration)], seed_of(name))
+
+
+def centre_fraction(acceleration: float) -> float:
+    """The challenge's fraction of k-space that is measured around the centre at an acceleration."""
     require_acceleration(acceleration)
-    return random_columns(columns, [acceleration], [_CENTRE_SHARE / acceleration], seed_of(name))
+    return _CENTRE_SHARE / acceleration
 
 
 def require_acceleration(acceleration: float) -> None:
@@ -87,7 +92,7 @@ def equispaced_columns(
 
     Arguments and result as in `random_columns`; only the first line is random.
     """
-    generator, acceleration, low = _draw_pair(columns, accelerations, center_fractions, seed)
+    generator, acceleration, low = _draw_lines(columns, accelerations, center_fractions, seed)
     if low * acceleration >= columns:
         raise OptionError(
             f"expected a centre of fewer than columns / acceleration = {columns / acceleration:g} lines, got {low}. "
@@ -126,10 +131,10 @@ def calibration_lines(mask: Tensor) -> slice:
     return slice(start, int(after[0]) if after.size else len(sampled))
 
 
-def _draw_pair(
-    columns: int, accelerations: Sequence[float], center_fractions: Sequence[float], seed: Seed
-) -> tuple[np.random.RandomState, float, int]:
-    """Draw acceleration and centre first, as the protocol does; the generator goes on from there."""
+def draw_pair(
+    accelerations: Sequence[float], center_fractions: Sequence[float], seed: Seed
+) -> tuple[np.random.RandomState, float, float]:
+    """Draw acceleration and centre fraction first, as the protocol does; the generator goes on from there."""
     if not accelerations or len(accelerations) != len(center_fractions):
         raise OptionError(
             f"expected one centre fraction per acceleration, got {len(accelerations)} accelerations and "
@@ -139,6 +144,14 @@ def _draw_pair(
     choice = generator.randint(len(accelerations))
     acceleration, fraction = accelerations[choice], center_fractions[choice]
     require_acceleration(acceleration)
+    return generator, acceleration, fraction
+
+
+def _draw_lines(
+    columns: int, accelerations: Sequence[float], center_fractions: Sequence[float], seed: Seed
+) -> tuple[np.random.RandomState, float, int]:
+    """Draw acceleration and centre, the latter in lines."""
+    generator, acceleration, fraction = draw_pair(accelerations, center_fractions, seed)
     if not 0 <= fraction <= 1 or round(columns * fraction) == columns:
         raise OptionError(
             f"expected a centre smaller than {columns} columns, got a fraction of {fraction:g}. "

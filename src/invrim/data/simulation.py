@@ -12,10 +12,11 @@ from invrim.data.appearance import OBJECT, Appearance
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
-from invrim.data.masks import columns_of_file, require_acceleration
+from invrim.data.mask_planes import mask_of_file
+from invrim.data.masks import require_acceleration
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
-from invrim.operators.fourier import fft_centred
+from invrim.operators.fourier import fft_centred, ifft_centred
 
 _PHASE_ORDER = 3
 """Polynomial order of the background phase: field inhomogeneity varies slowly over a head."""
@@ -45,6 +46,7 @@ def simulate_volume(
     appearance: Appearance | None = None,
     seed: int = 0,
     choice: SliceChoice | None = None,
+    phase_encodes: int = 1,
 ) -> Acquisition:
     """Simulate a Cartesian scan of a stack of magnitude images.
 
@@ -73,18 +75,22 @@ def simulate_volume(
         Of phase, coils and noise: equal arguments give equal bits.
     choice
         Which slices; by default all that are not almost empty.
+    phase_encodes
+        1 for slices, whose columns are left out. 2 for a volume with its readout along the slices, of which points of
+        both other axes are left out, at random with a dense centre: see `invrim.data.volumes`.
 
     Returns
     -------
     Acquisition
-        With target = noise-free magnitude and truth ``image`` ``(slices, y, x)`` and ``maps`` ``(coil, y, x)``.
+        With truth ``image`` ``(slices, y, x)`` and ``maps`` ``(coil, y, x)``. The target of one coil is the noise-free
+        magnitude; of several, the root sum of squares of their fully sampled images, noise included, as fastMRI has it.
 
     Raises
     ------
     DataError
         The stack is empty, negative, or not finite, or no slice is left.
     """
-    _require_options(coils, acceleration, snr)
+    _require_options(coils, acceleration, snr, phase_encodes)
     magnitude = _scaled(stack, choice or SliceChoice())
     generator = torch.Generator().manual_seed(seed)
     size = (magnitude.shape[1], magnitude.shape[2])
@@ -95,13 +101,15 @@ def simulate_volume(
     kspace = fft_centred(maps * image.unsqueeze(1))
     deviation = float(magnitude[magnitude > OBJECT].mean()) / snr
     kspace += deviation * _white_noise(kspace.shape, generator)
-    mask = None if acceleration == 1 else columns_of_file(size[1], acceleration, name)
+    target = magnitude if coils == 1 else torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
+    mask = None if acceleration == 1 else mask_of_file(size, phase_encodes, acceleration, name)
+    facts = {"phase_encodes": 2} if phase_encodes == 2 else {}
     return Acquisition(
         name=name,
         kspace=kspace if mask is None else kspace * mask,
         mask=mask,
-        target=magnitude,
-        attributes={"acquisition": "simulated", "max": float(magnitude.max()), "snr": snr, "seed": seed},
+        target=target,
+        attributes={"acquisition": "simulated", "max": float(target.max()), "snr": snr, "seed": seed, **facts},
         truth={"image": image, "maps": maps},
     )
 
@@ -142,8 +150,10 @@ def _white_noise(shape: torch.Size, generator: torch.Generator) -> Tensor:
     return torch.view_as_complex(torch.randn(*shape, 2, generator=generator))
 
 
-def _require_options(coils: int, acceleration: float, snr: float) -> None:
+def _require_options(coils: int, acceleration: float, snr: float, phase_encodes: int) -> None:
     require_acceleration(acceleration)
+    if phase_encodes not in (1, 2):
+        raise OptionError(f"expected 1 or 2 phase encodes, got {phase_encodes}. Use 1 for slices, 2 for a volume.")
     if coils < 1 or not snr > 0:
         raise OptionError(f"expected coils >= 1 and snr > 0, got {coils} and {snr:g}. Use snr=inf for no noise.")
 
@@ -163,13 +173,15 @@ def simulate_file(
     snr: float = 30.0,
     seed: int = 0,
     choice: SliceChoice | None = None,
+    phase_encodes: int = 1,
 ) -> Path:
     """Simulate a scan of a NIfTI volume and write `simulated_path`; options as `simulate_volume`."""
     path = simulated_path(image, out, plane)
     stack = np.maximum(slices(read_volume(image), plane), 0)
     acquisition = simulate_volume(
-        stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice
-    )
+        stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice,
+        phase_encodes=phase_encodes,
+    )  # fmt: skip
     make_folder(out)
     write_acquisition(path, acquisition)
     return path

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from invrim.data.dataset import SliceDataset, collate
+from invrim.data.batches import collate
+from invrim.data.dataset import SliceDataset
 from invrim.data.simulation import SliceChoice, simulate_file
 from invrim.metrics import ssim
 from invrim.models.baselines import ZeroFilled

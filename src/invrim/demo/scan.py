@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from invrim.data.formats.fastmri import read_header, read_target
 from invrim.errors import DataError
 from invrim.evaluation import Evaluation, evaluate_volume
-from invrim.models import load_model
+from invrim.models import Solver, load_model
 from invrim.models.baselines import available_baselines
 from invrim.reconstruction import Job, reconstruct_slices, sampling_mask
 from invrim.report import Case, TableRow
@@ -23,7 +23,7 @@ COMPRESSED = "compressed sensing"
 Say = Callable[[str], None]
 
 
-def methods(weights: str) -> dict[str, nn.Module]:
+def methods(weights: str) -> dict[str, Solver]:
     """Solvers by name, the reference first; compressed sensing only where bartorch is installed."""
     return {**available_baselines(), LEARNED: load_model(weights)}
 
@@ -42,6 +42,11 @@ def check_raw(files: Sequence[Path]) -> None:
             raise DataError(
                 f"{path}: expected a file with its target, got none. Add `reconstruction_rss` (slices, y, x)."
             )
+        if header.phase_encodes == 2:
+            raise DataError(
+                f"{path}: expected a file of slices with one phase encoding, got two. Use `invrim reconstruct` for it, "
+                f"with weights of your own."
+            )
         if header.mask is not None:
             raise DataError(
                 f"{path}: expected a fully sampled file, got one with a mask. Use `invrim reconstruct` for it."
@@ -49,7 +54,7 @@ def check_raw(files: Sequence[Path]) -> None:
 
 
 def compare(
-    raw: Path, title: str, acceleration: float, solvers: dict[str, nn.Module], say: Say
+    raw: Path, title: str, acceleration: float, solvers: dict[str, Solver], say: Say
 ) -> tuple[Case, list[TableRow]]:
     """Undersample a fully sampled file, reconstruct it by every method, and score each.
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from torch import nn
 
 from invrim.data.samples import Fetched, fetch
 from invrim.data.simulation import SliceChoice, simulate_file
@@ -18,7 +17,7 @@ from invrim.demo.scan import LEARNED, PROTOCOL, check_raw, compare, methods
 from invrim.errors import InvrimError
 from invrim.evaluation import comparison_table
 from invrim.files import make_folder
-from invrim.models import shipped_weights
+from invrim.models import Solver, shipped_weights
 from invrim.planning.memory import memory_against_depth
 from invrim.report import (
     Case,
@@ -105,7 +104,7 @@ def _bar(console: Console) -> Progress:
 
 
 def _compare_all(
-    files: dict[str, Path], solvers: dict[str, nn.Module], bar: Progress, task: TaskID, out: Path
+    files: dict[str, Path], solvers: dict[str, Solver], bar: Progress, task: TaskID, out: Path
 ) -> tuple[list[Case], list[TableRow]]:
     """Compare the methods on every file; the first picture and each table appear as soon as they are there."""
     cases: list[Case] = []

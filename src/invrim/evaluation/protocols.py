@@ -46,6 +46,11 @@ def slice_ssim(prediction: Tensor, target: Tensor) -> Tensor:
     return ssim(prediction, target, target.max()).mean()
 
 
+def volume_ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """Of the whole volume, with windows of 7 slices too."""
+    return ssim(prediction[None], target[None], target.max()).squeeze(0)
+
+
 PROTOCOLS: dict[str, Protocol] = {
     "fastmri": Protocol(
         name="fastmri",
@@ -55,6 +60,15 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         align=crop_to_width,
         metrics={"nmse": nmse, "psnr": psnr, "ssim": slice_ssim},
+    ),
+    "volume": Protocol(
+        name="volume",
+        description=(
+            "As fastmri, but SSIM over the volume (uniform 7 by 7 by 7 window, volume maximum): it sees whether "
+            "neighbouring slices fit together."
+        ),
+        align=crop_to_width,
+        metrics={"nmse": nmse, "psnr": psnr, "ssim": volume_ssim},
     ),
 }
 

@@ -1,6 +1,6 @@
 """How far a reconstruction is from its target: NMSE, PSNR and SSIM, as tensors in and tensors out."""
 
 from invrim.metrics.errors import nmse, psnr
-from invrim.metrics.similarity import ssim
+from invrim.metrics.similarity import slice_similarity, ssim
 
-__all__ = ["nmse", "psnr", "ssim"]
+__all__ = ["nmse", "psnr", "slice_similarity", "ssim"]

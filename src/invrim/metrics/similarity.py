@@ -13,6 +13,7 @@ Padding = Literal["valid", "reflect"]
 C1 = 0.01**2
 C2 = 0.03**2
 """Stabilisers of Wang et al. 2004 for images of data range 1."""
+_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 def ssim(
@@ -20,7 +21,7 @@ def ssim(
 ) -> Tensor:
     """Structural similarity of each image to its target; 1 where they are equal.
 
-    Uniform window, sample covariance. Both images are first divided by `data_range`, so the result does not depend on
+    Uniform window. Both images are first divided by `data_range`, so the result does not depend on
     units, and float32 suffices for a loss: rounding in ``E[x^2] - E[x]^2`` is about 1e-7 of (intensity / data range)^2,
     against a stabiliser of 9e-4, as long as intensities are not many times the data range. An evaluation passes
     float64. Half precision is computed in float32. Keeps about ten images for the backward pass.
@@ -28,14 +29,16 @@ def ssim(
     Parameters
     ----------
     prediction, target
-        Real magnitudes ``(b, y, x)``, in the same arbitrary units.
+        Real magnitudes ``(b, y, x)``, or volumes ``(b, z, y, x)``, in the same arbitrary units. Of volumes the window
+        is a cube; `slice_similarity` looks at their slices one by one.
     data_range
         Intensity span that counts as 1: a number, or ``(b,)``. fastMRI takes the maximum of the target's volume.
     window
-        Side of the square window in pixels, odd.
+        Side of the square or cubic window, odd.
     padding
-        ``"valid"``: mean over windows that lie inside the image, equal to scikit-image's. ``"reflect"``: mean over
-        all pixels after mirroring the border, the loss that the published i-RIM was trained with.
+        ``"valid"``: sample covariance, and the mean over windows that lie inside the image: equal to scikit-image's.
+        ``"reflect"``: covariance over all of a window's pixels, not one less, and the mean over all windows after
+        mirroring the border: the loss that the published i-RIM was trained with.
 
     Returns
     -------
@@ -51,15 +54,31 @@ def ssim(
     scale = _as_column(data_range, prediction, dtype)
     x, y = (image.to(dtype) / scale for image in (prediction, target))
     if padding == "reflect":
-        x, y = (F.pad(image, (window // 2,) * 4, mode="reflect") for image in (x, y))
-    return _similarity(x, y, window).mean(dim=(-2, -1))
+        sides = (window // 2,) * 2 * (x.ndim - 1)
+        x, y = (F.pad(image[:, None], sides, mode="reflect")[:, 0] for image in (x, y))
+    return _similarity(x, y, window, sample=padding == "valid").flatten(1).mean(dim=1)
 
 
-def _similarity(x: Tensor, y: Tensor, window: int) -> Tensor:
-    """Map of local similarity of images of data range 1."""
-    unbias = window**2 / (window**2 - 1)
+def slice_similarity(prediction: Tensor, target: Tensor, data_range: Tensor, *, padding: Padding = "valid") -> Tensor:
+    """SSIM of images ``(b, y, x)``, or of volumes ``(b, z, y, x)`` slice by slice, its mean over each one's slices.
+
+    Arguments and result as in `ssim`, with ``data_range`` ``(b,)``.
+    """
+    if prediction.ndim == 3:
+        return ssim(prediction, target, data_range, padding=padding)
+    count = prediction.shape[1]
+    ranges = data_range.repeat_interleave(count)
+    values = ssim(prediction.flatten(0, 1), target.flatten(0, 1), ranges, padding=padding)
+    return values.unflatten(0, (-1, count)).mean(dim=1)
+
+
+def _similarity(x: Tensor, y: Tensor, window: int, *, sample: bool) -> Tensor:
+    """Map of local similarity of images of data range 1, by sample covariance or that of all pixels."""
+    axes = x.ndim - 1
+    unbias = window**axes / (window**axes - 1) if sample else 1.0
+    pool = _POOL[axes]
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = (
-        F.avg_pool2d(image, window, stride=1) for image in (x, y, x * x, y * y, x * y)
+        pool(image[:, None], window, stride=1)[:, 0] for image in (x, y, x * x, y * y, x * y)
     )
     variances = unbias * (mean_xx - mean_x.square() + mean_yy - mean_y.square())
     covariance = unbias * (mean_xy - mean_x * mean_y)
@@ -71,19 +90,19 @@ def _as_column(data_range: Tensor | float, images: Tensor, dtype: torch.dtype) -
     scale = torch.as_tensor(data_range, dtype=dtype, device=images.device)
     if scale.ndim > 1 or scale.numel() not in (1, len(images)):
         raise ShapeError(f"data_range is {tuple(scale.shape)}: expected one number, or one an image ({len(images)},).")
-    return scale.reshape(-1, 1, 1)
+    return scale.reshape(-1, *(1,) * (images.ndim - 1))
 
 
 def _check(prediction: Tensor, target: Tensor, window: int, padding: str) -> None:
-    if prediction.ndim != 3 or prediction.shape != target.shape:
+    if prediction.ndim not in (3, 4) or prediction.shape != target.shape:
         raise ShapeError(
             f"prediction is {tuple(prediction.shape)} and the target {tuple(target.shape)}: expected the same "
-            f"(b, y, x) twice. Crop both to one size; move slices or coils into b."
+            f"(b, y, x), or (b, z, y, x), twice. Crop both to one size; move coils into b."
         )
-    if window < 3 or window % 2 == 0 or window > min(prediction.shape[-2:]):
+    if window < 3 or window % 2 == 0 or window > min(prediction.shape[1:]):
         raise OptionError(
-            f"window is {window} for images of {tuple(prediction.shape[-2:])} pixels (y, x): expected an odd number "
-            f"from 3 to the smaller side."
+            f"window is {window} for images of {tuple(prediction.shape[1:])} voxels ([z,] y, x): expected an odd "
+            f"number from 3 to the smallest side. Give more slices, or score slice by slice."
         )
     if padding not in ("valid", "reflect"):
         raise OptionError(f"padding is {padding!r}: expected 'valid' (scikit-image) or 'reflect' (the i-RIM loss).")

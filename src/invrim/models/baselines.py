@@ -6,24 +6,31 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from invrim.errors import MissingExtraError, OptionError
+from invrim.models.base import Solver
 from invrim.models.cartesian import cartesian_slices
-from invrim.operators import CoilMaps, LeastSquares
+from invrim.operators import CartesianMRI, CoilMaps, LeastSquares
 from invrim.typing import Image
 
-Solver = Callable[..., Tensor]
+SolveSlice = Callable[..., Tensor]
 
 
-class ZeroFilled(nn.Module):
+class ZeroFilled(Solver):
     """The back-projected data ``A^H d``: what is there before anything is reconstructed."""
 
     def forward(self, fidelity: LeastSquares) -> Image:
         return fidelity.start()
 
+    def magnitude(self, fidelity: LeastSquares, images: Image) -> Tensor:
+        """As of `Solver`, but nothing stands in for what was not measured."""
+        operator = fidelity.operator
+        several = isinstance(operator, CartesianMRI) and operator.n_coils > 1
+        return super().magnitude(fidelity, torch.zeros_like(images) if several else images)
 
-class CompressedSensing(nn.Module):
+
+class CompressedSensing(Solver):
     r"""Compressed-sensing SENSE with total variation, solved by BART's ADMM; nothing is learned.
 
     Minimises :math:`\frac{1}{2} \| A x - d \|^2 + \lambda \| \nabla x \|_{2,1}` slice by slice, with the data divided
@@ -91,7 +98,7 @@ class CompressedSensing(nn.Module):
         ]
         return torch.stack(images).to(fidelity.data.device)
 
-    def _solver(self) -> Solver:
+    def _solver(self) -> SolveSlice:
         try:
             from bartorch import apps, priors
         except ImportError as error:
@@ -108,18 +115,18 @@ class CompressedSensing(nn.Module):
         return solve
 
 
-def available_baselines() -> dict[str, nn.Module]:
+def available_baselines() -> dict[str, Solver]:
     """Name the baselines that run on this machine for one coil and many, worst expected first.
 
     Without bartorch only one. CG-SENSE is not among them: for one coil it is the zero-filled image again.
     """
-    found: dict[str, nn.Module] = {"zero-filled": ZeroFilled()}
+    found: dict[str, Solver] = {"zero-filled": ZeroFilled()}
     if find_spec("bartorch") is not None:
         found["compressed sensing"] = CompressedSensing()
     return found
 
 
-def _solve_slice(solve: Solver, data: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
+def _solve_slice(solve: SolveSlice, data: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
     """Insert the slice axis of size 1 that BART expects, ``(coil, 1, y, x)``, and take it out again."""
     image = solve(data[:, None].contiguous(), maps[:, None].contiguous(), mask.to(data.dtype)[:, None].contiguous())
     return image.reshape(data.shape[-2:])

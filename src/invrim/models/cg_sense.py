@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from invrim.errors import OptionError
+from invrim.models.base import Solver
 from invrim.operators import LeastSquares, conjugate_gradient
 from invrim.typing import Image
 
 
-class ConjugateGradientSENSE(nn.Module):
+class ConjugateGradientSENSE(Solver):
     """SENSE by conjugate gradients from an image of zeros; nothing is learned, early stopping keeps the noise down.
 
     A single coil on a Cartesian grid leaves nothing to unfold: the result is the zero-filled image.

@@ -23,6 +23,6 @@ def reference_image(fidelity: DataFidelity, start: Image | None) -> Image:
     return start
 
 
-def standard_deviation(images: Image, crop: int) -> Tensor:
-    """Over real and imaginary parts of the central ``crop`` pixels along each in-plane axis, ``(b,)``."""
-    return torch.view_as_real(crop_centre(images, (crop, crop))).flatten(1).std(dim=1)
+def standard_deviation(images: Image, crop: int, slack: float = 0.0) -> Tensor:
+    """Over real and imaginary parts of the central ``crop`` pixels along each in-plane axis, plus slack, ``(b,)``."""
+    return torch.view_as_real(crop_centre(images, (crop, crop))).flatten(1).std(dim=1) + slack

@@ -19,11 +19,12 @@ from invrim.layers.step_code import StepCode
 from invrim.models.base import Reconstructor
 from invrim.models.coil_map_refinement import CoilMapRefinement
 from invrim.models.intensity import reference_image, standard_deviation
+from invrim.models.presets import preset
 from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.fidelity import DataFidelity, Rescaled
 from invrim.typing import Image, State
 
-Head = Literal["learned", "eta"]
+Head = Literal["learned", "combined", "eta", "halves"]
 
 
 class IRIM(Reconstructor):
@@ -49,7 +50,10 @@ class IRIM(Reconstructor):
     ndim
         Spatial axes, 2 or 3.
     head
-        ``"learned"``: a small net reads the result off the whole state. ``"eta"``: the first estimate is the result.
+        ``"learned"``: a small net reads the result off the whole state. ``"combined"``: as learned, but a single image
+        however many the physics takes, as published for several coils. ``"eta"``: the first estimate is the result.
+        ``"halves"``: what the code released in 2019 did for ``"eta"``; it found the imaginary parts at the beginning
+        of the second half of the state, not at the end of the estimate.
     share_weights
         Use the same blocks in every step.
     step_codes
@@ -59,6 +63,10 @@ class IRIM(Reconstructor):
         the maps are taken as they are, and any fidelity is served.
     metadata
         Channels at the end of the initial state that carry what is known of the scan, see `forward`.
+    coil_maps
+        Whether the physics comes with coil maps, as `invrim train` and `invrim reconstruct` are to make it: estimated
+        from calibration lines, for a single coil too. False as published: one image is then a single coil's, with its
+        phase. Several images are the coils' own and never have maps.
     cg_iterations
         Conjugate-gradient iterations, at most, that make the first estimate of a quadratic fidelity; several coils
         then unfold most of what they can before the network looks. 0 starts from the back-projected data.
@@ -68,6 +76,8 @@ class IRIM(Reconstructor):
         Of every block, see `invrim.ReversibleBlock`: a multiple of all strides. The learned head is evaluated whole.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
+    normalisation_slack
+        Added to it, in the units of the data. 1e-6 as published; 0 makes units truly not matter.
 
     References
     ----------
@@ -91,11 +101,13 @@ class IRIM(Reconstructor):
         map_channels: int = 0,
         map_pools: int = 3,
         metadata: int = 0,
+        coil_maps: bool = True,
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
         memory_budget: str | int | None = None,
         tile: int | Sequence[int] | None = None,
         normalisation_crop: int = 320,
+        normalisation_slack: float = 0.0,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
@@ -112,19 +124,23 @@ class IRIM(Reconstructor):
             "map_channels": map_channels,
             "map_pools": map_pools,
             "metadata": metadata,
+            "coil_maps": coil_maps,
             "cg_iterations": cg_iterations,
             "backprop": backprop,
             "memory_budget": memory_budget,
             "tile": list(tile) if isinstance(tile, Sequence) else tile,
             "normalisation_crop": normalisation_crop,
+            "normalisation_slack": normalisation_slack,
         }
         _check_options(**self.options)
         self.channels = channels
         self.images = images
         self.multiplicity = multiplicity
         self.metadata = metadata
+        self.coil_maps = coil_maps and images == 1
         self.cg_iterations = cg_iterations
         self.normalisation_crop = normalisation_crop
+        self.normalisation_slack = normalisation_slack
 
         def blocks() -> list[Invertible]:
             pairs = zip(hidden, strides, strict=True)
@@ -140,7 +156,31 @@ class IRIM(Reconstructor):
         chain.append(DataStep(images, multiplicity))
         self.maps = CoilMapRefinement(map_channels, map_pools) if map_channels else None
         self.chain = InvertibleChain(chain, backprop=backprop, memory_budget=memory_budget)
-        self.head = ResidualNet(channels, channels, 2 * images, ndim=ndim, gated=False) if head == "learned" else None
+        read = {"learned": 2 * images, "combined": 2}.get(head)
+        self.head = ResidualNet(channels, channels, read, ndim=ndim, gated=False) if read else None
+        self.eta_only = head == "eta"
+        self.coil_images = images > 1 and head != "combined"
+
+    @classmethod
+    def from_preset(
+        cls,
+        name: str,
+        *,
+        backprop: Backprop = "invert",
+        memory_budget: str | int | None = None,
+        tile: int | Sequence[int] | None = None,
+    ) -> IRIM:
+        """Build a named configuration with fresh weights.
+
+        Parameters
+        ----------
+        name
+            Of `invrim.models.presets.PRESETS`: ``"fastmri-singlecoil-2019"``, ``"fastmri-multicoil-2019"`` or
+            ``"volume-400"``.
+        backprop, memory_budget, tile
+            How it is trained; weights fit whatever they are.
+        """
+        return cls(**preset(name), backprop=backprop, memory_budget=memory_budget, tile=tile)
 
     def forward(
         self,
@@ -167,12 +207,12 @@ class IRIM(Reconstructor):
 
         Returns
         -------
-        Complex image(s), shaped as ``start``.
+        Complex image(s), shaped as ``start``; a ``"combined"`` head makes one image of several, ``(b, [z,] y, x)``.
         """
         if self.maps is not None:
             fidelity = self.maps(fidelity)
         reference = unfold(reference_image(fidelity, start), self.images)
-        std = standard_deviation(reference, self.normalisation_crop)
+        std = standard_deviation(reference, self.normalisation_crop, self.normalisation_slack)
         scale = nonzero(std)
         scaled = Rescaled(fidelity, scale)
         first = reference if start is None else unfold(start, self.images)
@@ -183,8 +223,9 @@ class IRIM(Reconstructor):
         z = self.initial_state(estimate, metadata)
         states = self.chain(z, scaled, return_states=self.step_ends) if every_step else [self.chain(z, scaled)]
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
-        images = [fold(self.read(z) * per_sample(std, estimate), self.images) for z in states]
-        return torch.stack(images) if every_step else images[0]
+        images = [self.read(z) * per_sample(std, estimate) for z in states]
+        folded = [fold(read, read.shape[1]) for read in images]
+        return torch.stack(folded) if every_step else folded[0]
 
     @torch.no_grad()
     def scale_blocks(self, gain: float) -> None:
@@ -207,10 +248,11 @@ class IRIM(Reconstructor):
         return torch.cat([eta, memory], dim=1)
 
     def read(self, z: State) -> Image:
-        """Read the complex images ``(b, images, ...)`` off the final state."""
+        """Read the complex images, ``(b, images, ...)`` or a combined one ``(b, 1, ...)``, off the final state."""
         if self.head is not None:
             return to_images(self.head(z).to(z.dtype))
-        return to_images(z[:, : 2 * self.images * self.multiplicity])[:, : self.images]
+        n_eta = 2 * self.images * self.multiplicity
+        return to_images(z[:, :n_eta] if self.eta_only else z)[:, : self.images]
 
 
 def _check_options(
@@ -226,6 +268,8 @@ def _check_options(
     cg_iterations: int,
     share_weights: bool,
     step_codes: bool,
+    map_channels: int,
+    coil_maps: bool,
     **_: object,
 ) -> None:
     if len(hidden) != len(strides) or not hidden or steps < 1:
@@ -235,6 +279,11 @@ def _check_options(
         )
     if step_codes and not share_weights:
         raise OptionError("expected step_codes with share_weights, got them without. Blocks of one step need no code.")
+    if map_channels and not (coil_maps and images == 1):
+        raise OptionError(
+            f"expected coil maps to correct, got map_channels {map_channels} without: coil_maps {coil_maps}, images "
+            f"{images}. Set map_channels to 0."
+        )
     if cg_iterations < 0:
         raise OptionError(
             f"expected cg_iterations >= 0, got {cg_iterations}. Use 0 to start from the data as they are."
@@ -246,4 +295,6 @@ def _check_options(
             f"{multiplicity}, and {metadata} for metadata), got {channels}. Raise channels."
         )
     if head not in get_args(Head):
-        raise OptionError(f"expected head 'learned' or 'eta', got {head!r}. Choose one of the two.")
+        raise OptionError(f"expected a head of {', '.join(get_args(Head))}, got {head!r}. Choose one of them.")
+    if head == "halves" and channels % 2:
+        raise OptionError(f"expected an even number of channels for head 'halves', got {channels}. Raise channels.")

@@ -37,7 +37,7 @@ class RIM(Reconstructor):
         Whether a step receives the memories of the step before, as published. The code released with [P19b]_ never
         passed them on: every step began with empty ones, and the weights that read them stayed unused. False does
         the same.
-    normalisation_crop
+    coil_maps, normalisation_crop, normalisation_slack
         As of `invrim.IRIM`.
 
     References
@@ -47,7 +47,14 @@ class RIM(Reconstructor):
     """
 
     def __init__(
-        self, *, steps: int = 8, hidden: int = 64, recurrent: bool = True, normalisation_crop: int = 320
+        self,
+        *,
+        steps: int = 8,
+        hidden: int = 64,
+        recurrent: bool = True,
+        coil_maps: bool = True,
+        normalisation_crop: int = 320,
+        normalisation_slack: float = 0.0,
     ) -> None:
         super().__init__()
         if steps < 1 or hidden < 1:
@@ -56,11 +63,15 @@ class RIM(Reconstructor):
             "steps": steps,
             "hidden": hidden,
             "recurrent": recurrent,
+            "coil_maps": coil_maps,
             "normalisation_crop": normalisation_crop,
+            "normalisation_slack": normalisation_slack,
         }
         self.steps = steps
         self.recurrent = recurrent
+        self.coil_maps = coil_maps
         self.normalisation_crop = normalisation_crop
+        self.normalisation_slack = normalisation_slack
         self.look = nn.Conv2d(4, hidden, 5, padding=2, padding_mode="replicate")
         self.first = ConvGRU(hidden, hidden)
         self.widen = nn.Conv2d(hidden, hidden, 3, padding=2, dilation=2, padding_mode="replicate")
@@ -88,7 +99,7 @@ class RIM(Reconstructor):
         Complex images ``(b, y, x)``.
         """
         reference = reference_image(fidelity, start)
-        std = standard_deviation(reference, self.normalisation_crop)
+        std = standard_deviation(reference, self.normalisation_crop, self.normalisation_slack)
         scale = nonzero(std)
         first = (reference if start is None else start) / per_sample(scale, reference)
         estimates = self.estimates(first, Rescaled(fidelity, scale))

@@ -82,6 +82,10 @@ class VarNet(Reconstructor):
         coils = ifft_centred(kspace)
         return torch.polar(torch.linalg.vector_norm(coils, dim=1), maps.adjoint(coils).angle())
 
+    def magnitude(self, _: LeastSquares, images: Image) -> Tensor:
+        """Of the images as they are: that is the root sum of squares over coils already."""
+        return images.abs()
+
 
 class SensitivityNet(nn.Module):
     """Coil maps of unit root sum of squares: a U-Net for each coil's image of low resolution."""

@@ -26,7 +26,8 @@ def save_model(model: Reconstructor, path: Path, *, recipe: dict[str, Any] | Non
     Parameters
     ----------
     model
-        Of any kind; its parameters become the tensors of the file, its kind and options the metadata.
+        Of any kind; its parameters become the tensors of the file, its kind and options the metadata. A tensor that
+        the model uses in several places is written once, under its first name.
     path
         Where to; an existing file is replaced only by a complete one.
     recipe
@@ -38,7 +39,10 @@ def save_model(model: Reconstructor, path: Path, *, recipe: dict[str, Any] | Non
         If the file cannot be written.
     """
     header = {"invrim_format": FORMAT, "model": type(model).__name__, "options": model.options, "recipe": recipe or {}}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    first = _first_names(model)
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if first[name] == name
+    }
     make_folder(path.parent)
     with atomic_write(path) as temporary:
         try:
@@ -71,6 +75,8 @@ def load_model(weights: str | Path = "brain", *, device: str | torch.device = "c
     model = _model_of(header, path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    first = _first_names(model)
+    tensors |= {name: tensors[kept] for name, kept in first.items() if kept != name and kept in tensors}
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -115,6 +121,12 @@ def _model_of(header: dict[str, Any], path: Path) -> Reconstructor:
             f"expected the options of {kind} in {path}, got others ({type(error).__name__}: {error}). "
             f"Use the version of invrim that wrote them, or train anew."
         ) from None
+
+
+def _first_names(model: Reconstructor) -> dict[str, str]:
+    """Map the name of every tensor to the first name under which the model knows the same tensor."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in model.state_dict(keep_vars=True).items()}
 
 
 def find_weights(weights: str | Path) -> Path:

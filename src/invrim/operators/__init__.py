@@ -1,24 +1,40 @@
 """Floor 2: measurement physics. Knows nothing of learning."""
 
 from invrim.operators.base import Composition, LinearOperator
+from invrim.operators.cartesian import cartesian_fidelity
 from invrim.operators.conjugate_gradient import conjugate_gradient
+from invrim.operators.convolution import Filter, convolution
 from invrim.operators.crop import crop_centre
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+from invrim.operators.norm import Scaled, normalised, operator_norm
+from invrim.operators.parallel_beam import ParallelBeam
+from invrim.operators.real_part import RealPart
+from invrim.operators.slab import encode_slices, slab_fidelity
 
 __all__ = [
     "CartesianMRI",
     "CoilMaps",
     "Composition",
     "DataFidelity",
+    "Filter",
     "FourierTransform",
     "LeastSquares",
     "LinearOperator",
+    "ParallelBeam",
+    "RealPart",
     "Rescaled",
     "SamplingMask",
+    "Scaled",
+    "cartesian_fidelity",
     "conjugate_gradient",
+    "convolution",
     "crop_centre",
+    "encode_slices",
     "fft_centred",
     "ifft_centred",
+    "normalised",
+    "operator_norm",
+    "slab_fidelity",
 ]

@@ -92,6 +92,16 @@ class CartesianMRI(LinearOperator):
         self._require_kspace(y)
         return self.coils.adjoint(ifft_centred(self.sampling.adjoint(y), self.ndim))
 
+    def complete(self, x: Image, data: KSpace) -> Tensor:
+        """Show ``x`` as every coil would see it, but with the measured samples where there are some.
+
+        Returns
+        -------
+        Coil images ``(b, coil, [z,] y, x)``.
+        """
+        missed = self.sampling.adjoint(data - self(x))
+        return self.coils(x) + ifft_centred(missed, self.ndim)
+
     def normal(self, x: Image) -> Image:
         """Apply ``A^H A`` with the fewest transforms.
 
@@ -106,6 +116,11 @@ class CartesianMRI(LinearOperator):
         mask = torch.fft.ifftshift(mask**2, dim=axes)
         k = torch.fft.fftn(self.coils(x), dim=axes, norm="ortho")
         return self.coils.adjoint(torch.fft.ifftn(mask * k, dim=axes, norm="ortho"))
+
+    @property
+    def n_coils(self) -> int:
+        """Receivers."""
+        return self.coils.maps.shape[1] if isinstance(self.coils, CoilMaps) else 1
 
     @property
     def _batch(self) -> int | None:

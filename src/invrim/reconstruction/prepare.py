@@ -10,20 +10,26 @@ from torch import Tensor
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
 from invrim.data.formats.header import Header
-from invrim.data.masks import columns_of_file
+from invrim.data.mask_planes import mask_of_file
 from invrim.errors import OptionError, about
-from invrim.operators import CartesianMRI, FourierTransform, LeastSquares, SamplingMask
+from invrim.operators import LeastSquares, cartesian_fidelity, slab_fidelity
 
 
 def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
-    """Lines to reconstruct from, bool ``(kx,)``: all that were measured, or some of a fully sampled file's.
+    """Lines or points to reconstruct from, bool: all that were measured, or some of a fully sampled file's.
 
     Parameters
     ----------
     header
         Of the file; its name seeds the mask, so that every run and every machine draws the same.
     acceleration
-        Undersample a fully sampled file by random columns; None uses everything that was measured.
+        Undersample a fully sampled file by random columns, or, of two phase encodings, by random points; None uses
+        everything that was measured.
+
+    Returns
+    -------
+    Tensor
+        ``(kx,)``, or ``(ky, kx)`` of two phase encodings.
 
     Raises
     ------
@@ -37,29 +43,37 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
         )
-    return columns_of_file(header.matrix[1], acceleration, header.name) & header.sampled
+    return mask_of_file(header.matrix, header.phase_encodes, acceleration, header.name) & header.sampled
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:
-    """Keep only the masked lines."""
+    """Keep only the masked lines or points."""
     return replace(acquisition, kspace=acquisition.kspace * mask, mask=mask)
 
 
-def fidelity_of(acquisition: Acquisition, *, coilwise: bool = False) -> LeastSquares:
-    """Least squares for a stack of slices as one batch.
+def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool = False) -> LeastSquares:
+    """Least squares for a stack of slices, as one batch or as one slab.
 
     Parameters
     ----------
     acquisition
-        ``b`` slices; coil maps, of a single coil too, come from their own calibration lines.
-    coilwise
-        Reconstruct every coil's image, without maps, for models with as many images as coils.
+        ``b`` slices.
+    coil_maps
+        Estimate maps, of a single coil too, from their own calibration lines. Else every coil's image is by itself, for
+        models with as many images as coils.
+    slab
+        One volume ``(1, b, y, x)``, for models in 3D, instead of ``b`` images.
     """
-    kspace, lines = acquisition.kspace, acquisition.mask
-    mask = torch.ones(kspace.shape[-1]) if lines is None else lines.float()
-    shaped = mask.reshape(1, 1, 1, -1)
-    if coilwise:
-        return LeastSquares(SamplingMask(shaped) @ FourierTransform(2), kspace)
+    kspace, sampled = acquisition.kspace, acquisition.mask
+    mask = torch.ones(kspace.shape[-1]) if sampled is None else sampled.float()
+    shaped = mask.reshape(1, 1, -1, mask.shape[-1])
     with about(acquisition.name):
-        maps = maps_from_calibration(kspace, lines)
-    return LeastSquares(CartesianMRI(shaped, maps), kspace)
+        maps = maps_from_calibration(kspace, sampled) if coil_maps else None
+    if slab:
+        return slab_fidelity(_as_volume(kspace), shaped.unsqueeze(2), None if maps is None else _as_volume(maps))
+    return cartesian_fidelity(kspace, shaped, maps)
+
+
+def _as_volume(stack: Tensor) -> Tensor:
+    """Order ``(z, coil, y, x)`` as ``(1, coil, z, y, x)``."""
+    return stack.transpose(0, 1).unsqueeze(0)

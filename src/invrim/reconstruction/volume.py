@@ -1,4 +1,4 @@
-"""Reconstruct whole files, a few slices at a time."""
+"""Reconstruct whole files, a few slices at a time, or slab by slab."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from invrim.data.formats.fastmri import read_acquisition, read_header, write_reconstruction
 from invrim.data.formats.header import Header
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.pictures import write_picture
 from invrim.data.masks import require_acceleration
+from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder, require_separate
-from invrim.models import IRIM
+from invrim.models import Reconstructor, Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
 
+_BATCH = 4
+_SLAB = 32
+"""Slices, of models in 2D and in 3D, where nothing else is asked for."""
 ALSO = ("nifti", "png", "zero-filled")
 Progress = Callable[[int, int], None]
 
@@ -33,8 +37,8 @@ class Job:
     """Folder of the results."""
     acceleration: float | None = None
     """Undersample fully sampled files first, as an experiment."""
-    batch: int = 4
-    """Slices at a time."""
+    batch: int | None = None
+    """Slices at a time; of a model in 3D they are one slab. None: 4, and slabs of at most 32."""
     also: tuple[str, ...] = ()
     """Further results, of `ALSO`."""
 
@@ -43,7 +47,7 @@ class Job:
             raise OptionError(
                 f"expected --also of {', '.join(ALSO)}, got {', '.join(sorted(unknown))}. Choose of these."
             )
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
         if self.acceleration is not None:
             require_acceleration(self.acceleration)
@@ -64,13 +68,13 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
     require_separate([(path, out) for path in paths for out in job.outputs(path).values()])
 
 
-def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
+def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
     """Reconstruct one file and write ``job.out / path.name`` with dataset ``reconstruction``.
 
     Parameters
     ----------
     model
-        Anything called as ``model(fidelity)`` that returns complex images.
+        What makes complex images of ``model(fidelity)``, and magnitudes of those.
     path
         fastMRI-schema file.
     job
@@ -105,7 +109,7 @@ def reconstruct_file(model: nn.Module, path: Path, job: Job, on_progress: Progre
 
 @torch.no_grad()
 def reconstruct_slices(
-    model: nn.Module, path: Path, job: Job, on_progress: Progress | None = None
+    model: Solver, path: Path, job: Job, on_progress: Progress | None = None
 ) -> tuple[Tensor, float]:
     """Return the magnitudes of a file's slices, float32 ``(slices, y, x)``, and their maximum.
 
@@ -114,28 +118,37 @@ def reconstruct_slices(
     """
     header = read_header(path)
     mask = sampling_mask(header, job.acceleration)
-    coilwise = _is_coilwise(model, header)
+    coil_maps = _takes_coil_maps(model, header)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    slab = isinstance(model, Reconstructor) and model.options.get("ndim") == 3
     done: list[Tensor] = []
-    for first in range(0, header.slices, job.batch):
-        chosen = slice(first, min(first + job.batch, header.slices))
+    for chosen in _parts(header.slices, job.batch, slab=slab):
         acquisition = undersampled(read_acquisition(path, chosen), mask)
-        images = model(fidelity_of(acquisition, coilwise=coilwise).to(device)).abs().cpu()
-        if coilwise:
-            images = torch.linalg.vector_norm(images, dim=1)
-        done.append(crop_centre(images.float(), header.target_size or header.matrix))
+        fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab).to(device)
+        metadata = header.protocol.to(device).expand(1 if slab else len(acquisition.kspace), -1)
+        images = model.magnitude(fidelity, reconstruct(model, fidelity, metadata)).float().cpu()
+        done.append(crop_centre(images[0] if slab else images, header.target_size or header.matrix))
         if on_progress is not None:
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
     return volume, float(volume.max())
 
 
-def _is_coilwise(model: nn.Module, header: Header) -> bool:
-    """Whether the model estimates one image per coil; refuse files with another number of coils."""
-    images = model.images if isinstance(model, IRIM) else 1
-    if images > 1 and header.coils != images:
+def _parts(slices: int, batch: int | None, *, slab: bool) -> list[slice]:
+    """Which slices are reconstructed together: slabs as in validation, of about equal size."""
+    if slab:
+        return [slice(first, first + count) for first, count in slabs_of(slices, batch or _SLAB)]
+    batch = batch or _BATCH
+    return [slice(first, min(first + batch, slices)) for first in range(0, slices, batch)]
+
+
+def _takes_coil_maps(model: Solver, header: Header) -> bool:
+    """Whether the model wants coil maps; refuse files with another number of coils than one without them is for."""
+    if not isinstance(model, Reconstructor) or model.coil_maps:
+        return True
+    if header.coils != model.images:
         raise WeightsError(
-            f"{header.name}: expected {images} coils, for which these weights were trained, got {header.coils}. "
-            f"Use weights with one image (SENSE), which take any number of coils."
+            f"{header.name}: expected {coils_in_words(model.images)}, for which these weights were trained, got "
+            f"{header.coils}. Use weights with coil maps (SENSE), which take any number of coils."
         )
-    return images > 1
+    return False

@@ -5,7 +5,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from invrim.training.architectures import KINDS, IRIMOptions, RIMOptions, UNetOptions, VarNetOptions
+from invrim.training.architectures import (
+    KINDS,
+    IRIMOptions,
+    PresetOptions,
+    RIMOptions,
+    UNetOptions,
+    VarNetOptions,
+)
 from invrim.training.recipe import Data, Optimisation, Recipe
 
 if TYPE_CHECKING:
@@ -16,6 +23,7 @@ __all__ = [
     "Data",
     "IRIMOptions",
     "Optimisation",
+    "PresetOptions",
     "RIMOptions",
     "Recipe",
     "UNetOptions",

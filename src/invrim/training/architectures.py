@@ -22,7 +22,11 @@ class IRIMOptions:
     """Channels of the state."""
     multiplicity: int = 1
     """Copies of the estimate."""
-    head: Literal["learned", "eta"] = "learned"
+    images: int = 1
+    """Complex images estimated at once: the number of coils, each coil's by itself; with 1, any number of coils."""
+    ndim: Literal[2, 3] = 2
+    """Axes of space: 2 for slices, 3 for slabs of them (data.slab)."""
+    head: Literal["learned", "combined", "eta", "halves"] = "learned"
     """How the result is read off the state."""
     share_weights: bool = False
     """Use the same blocks in every step."""
@@ -32,6 +36,10 @@ class IRIMOptions:
     """Width of a net that corrects the coil maps; 0 takes them as they are."""
     map_pools: int = 3
     """Times that net halves the resolution."""
+    metadata: Literal[0, 8] = 0
+    """With 8 the network is told contrast and scanner, as the files' headers have them, known or not."""
+    coil_maps: bool = True
+    """Estimate coil maps, of a single coil too. As published there were none; nor are there for several images."""
     cg_iterations: int = 0
     """Conjugate-gradient iterations, at most, that make the first estimate."""
     initial_gain: float = 1.0
@@ -42,6 +50,24 @@ class IRIMOptions:
     """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
     tile: int | tuple[int, ...] | None = None
     """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetOptions:
+    """A named configuration of the i-RIM, see `invrim.IRIM.from_preset`; what it fixes is not said again."""
+
+    kind: Literal["irim"] = "irim"
+    """irim alone has presets."""
+    preset: str
+    """fastmri-singlecoil-2019, fastmri-multicoil-2019 or volume-400."""
+    initial_gain: float = 1.0
+    """As of an i-RIM without preset."""
+    backprop: Literal["store", "invert", "exact"] = "invert"
+    """As of an i-RIM without preset."""
+    memory_budget: str | None = None
+    """As of an i-RIM without preset."""
+    tile: int | tuple[int, ...] | None = None
+    """As of an i-RIM without preset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +82,8 @@ class RIMOptions:
     """Channels of each memory."""
     recurrent: bool = True
     """Pass the memories on, as published; the code released in 2019 did not."""
+    coil_maps: bool = True
+    """Estimate coil maps, of a single coil too. As published there were none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +120,7 @@ class VarNetOptions:
     """Times it halves the resolution."""
 
 
-ModelOptions = IRIMOptions | RIMOptions | UNetOptions | VarNetOptions
+ModelOptions = IRIMOptions | PresetOptions | RIMOptions | UNetOptions | VarNetOptions
 
 KINDS: dict[str, type[ModelOptions]] = {
     "irim": IRIMOptions,
@@ -100,4 +128,4 @@ KINDS: dict[str, type[ModelOptions]] = {
     "unet": UNetOptions,
     "varnet": VarNetOptions,
 }
-"""Options by the kind that a recipe names; a recipe that names none is of an i-RIM."""
+"""Options by the kind that a recipe names; a recipe that names none is of an i-RIM, with `PresetOptions` if of one."""

@@ -12,9 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from invrim.errors import TrainingError
-from invrim.metrics import psnr, ssim
-from invrim.models import IRIM, Reconstructor
-from invrim.operators import CartesianMRI, LeastSquares, crop_centre
+from invrim.metrics import psnr, slice_similarity, ssim
+from invrim.models import IRIM, Reconstructor, reconstruct
+from invrim.operators import LeastSquares, cartesian_fidelity, crop_centre, slab_fidelity
 from invrim.training.losses import reconstruction_loss
 from invrim.training.muon import Muon
 from invrim.training.recipe import Optimisation
@@ -24,7 +24,7 @@ Batch = dict[str, Any]
 
 
 class ReconstructionTask(LightningModule):
-    """Reconstruct undersampled slices, compare the magnitude with the target."""
+    """Reconstruct undersampled slices or slabs, compare the magnitude with the target."""
 
     def __init__(self, model: Reconstructor, optimisation: Optimisation) -> None:
         super().__init__()
@@ -32,8 +32,9 @@ class ReconstructionTask(LightningModule):
         self.optimisation = optimisation
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return magnitudes ``(b, y, x)``, cropped to the target."""
-        return _magnitudes(self.model(_fidelity(batch)), batch)
+        """Return magnitudes ``(b, [z,] y, x)``, cropped to the target."""
+        fidelity = _fidelity(batch)
+        return self._magnitudes(fidelity, reconstruct(self.model, fidelity, batch["metadata"]), batch)
 
     def loss(self, batch: Batch) -> Tensor:
         """Of the last estimate, or the mean over those of all steps."""
@@ -43,8 +44,9 @@ class ReconstructionTask(LightningModule):
 
         if not self.optimisation.every_step:
             return loss(self(batch))
-        estimates = self.model(_fidelity(batch), every_step=True)
-        return torch.stack([loss(_magnitudes(images, batch)) for images in estimates]).mean()
+        fidelity = _fidelity(batch)
+        estimates = reconstruct(self.model, fidelity, batch["metadata"], every_step=True)
+        return torch.stack([loss(self._magnitudes(fidelity, images, batch)) for images in estimates]).mean()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)
@@ -65,23 +67,28 @@ class ReconstructionTask(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         prediction, target, maximum = self(batch).float(), batch["target"], batch["maximum"]
         scores = {
-            "validation/ssim": ssim(prediction, target, maximum).mean(),
+            "validation/ssim": slice_similarity(prediction, target, maximum).mean(),
             "validation/psnr": torch.stack(
                 [psnr(*one) for one in zip(prediction, target, maximum, strict=True)]
             ).mean(),
         }
+        if "ssim3d" in self.optimisation.loss:
+            scores["validation/ssim3d"] = ssim(prediction, target, maximum).mean()
         self.log_dict(
             {name: score.float() for name, score in scores.items()},
-            batch_size=len(target), prog_bar=True, sync_dist=True,
+            batch_size=target.flatten(0, -3).shape[0], prog_bar=True, sync_dist=True,
         )  # fmt: skip
         if index == 0:
-            self._show(prediction[0], target[0], maximum[0])
+            self._show(_middle(prediction), _middle(target), maximum[0])
 
     def configure_optimizers(self) -> Any:
         method = {"adam": torch.optim.Adam, "muon": Muon}[self.optimisation.optimiser]
         optimizer = method(self.model.parameters(), lr=self.optimisation.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.optimisation))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _magnitudes(self, fidelity: LeastSquares, images: Image, batch: Batch) -> Tensor:
+        return crop_centre(self.model.magnitude(fidelity, images), batch["target"].shape[-2:])
 
     def _show(self, prediction: Tensor, target: Tensor, maximum: Tensor) -> None:
         panels = torch.cat([target, prediction, 5 * (prediction - target).abs()], dim=-1) / maximum
@@ -93,16 +100,20 @@ class ReconstructionTask(LightningModule):
 
 
 def _fidelity(batch: Batch) -> LeastSquares:
-    return LeastSquares(CartesianMRI(batch["mask"], batch["maps"]), batch["kspace"])
+    physics = slab_fidelity if batch["target"].ndim == 4 else cartesian_fidelity
+    return physics(batch["kspace"], batch["mask"], batch.get("maps"))
 
 
-def _magnitudes(images: Image, batch: Batch) -> Tensor:
-    return crop_centre(images.abs(), batch["target"].shape[-2:])
+def _middle(images: Tensor) -> Tensor:
+    """The first image, of a slab its middle slice."""
+    first = images[0]
+    return first if first.ndim == 2 else first[len(first) // 2]
 
 
 def learning_rate_factor(optimisation: Optimisation) -> Callable[[int], float]:
-    """Step size at an update, as a fraction of its peak."""
+    """Step size at an update, as a fraction of its peak; the length is in updates."""
     total, warmup = optimisation.updates, optimisation.warmup
+    assert total is not None
     decay_every = optimisation.decay_every or max(1, total // 3)
 
     def factor(update: int) -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from invrim.errors import OptionError
-from invrim.training.architectures import ModelOptions
+from invrim.training.architectures import IRIMOptions, ModelOptions, PresetOptions
 
-LossName = Literal["ssim", "l1", "ssim+l1"]
+LossName = Literal["ssim", "l1", "ssim+l1", "ssim3d", "ssim3d+l1"]
+
+SHORTEST_SLAB = 13
+"""Slices for the loss ssim3d: its window covers 7, and validation may divide 14 slices into two slabs of 7."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +29,42 @@ class Data:
     """Fraction of fully sampled centre lines, one for each acceleration."""
     readout_crop: int | None = None
     """Train on this many rows of the readout, drawn at random; exact, since the readout is fully sampled."""
+    image_crop: int | None = None
+    """Crop or pad training images to this square before they are undersampled, as published; makes another k-space."""
+    target_crop: int | None = None
+    """Compare no more than this central square of the target, as published."""
+    slab: int | None = None
+    """Learn from slabs of this many neighbouring slices, drawn at random, in 3D; None: from slices, in 2D."""
     flip: bool = True
     """Mirror training slices at random."""
     batch_size: int = 8
-    """Slices per update; slices of one batch have the same matrix and coils."""
+    """Slices, or slabs, per update; those of one batch have the same matrix and coils."""
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
 
     def __post_init__(self) -> None:
-        _require_positive(batch_size=self.batch_size, readout_crop=self.readout_crop)
+        _require_positive(
+            batch_size=self.batch_size,
+            readout_crop=self.readout_crop,
+            image_crop=self.image_crop,
+            target_crop=self.target_crop,
+            slab=self.slab,
+        )
+        if self.readout_crop is not None and self.image_crop is not None:
+            raise OptionError(
+                f"expected one of readout_crop and image_crop, got {self.readout_crop} and {self.image_crop}. Leave "
+                f"one out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
     """How long and how fast to learn."""
 
-    updates: int
+    updates: int | None = None
     """Optimiser updates."""
+    epochs: int | None = None
+    """Instead of updates: passes over the training slices; several processes share one."""
     optimiser: Literal["adam", "muon"] = "adam"
     """Adam as published, or Muon, which learns more from every update; see `invrim.training.muon`."""
     learning_rate: float = 1e-4
@@ -52,9 +74,9 @@ class Optimisation:
     schedule: Literal["constant", "cosine", "step"] = "step"
     """Step size after the warm-up: constant, to zero along a cosine, or divided by ten every `decay_every` updates."""
     decay_every: int | None = None
-    """For "step"; a third of the updates if None."""
+    """For "step", in the unit of the length, updates or epochs; a third of the length if None."""
     loss: LossName = "ssim"
-    """SSIM as published, L1, or their sum."""
+    """SSIM as published, of every slice; "ssim3d" of slabs, with windows over 7 slices; L1, or a sum."""
     every_step: bool = False
     """Average the loss over the estimates after all steps, as published for the RIM, not of the last alone."""
     ema_decay: float | None = None
@@ -65,9 +87,26 @@ class Optimisation:
     """Stop after this wall-clock time, even before all updates are done."""
 
     def __post_init__(self) -> None:
-        _require_positive(updates=self.updates, decay_every=self.decay_every, learning_rate=self.learning_rate)
+        _require_positive(
+            updates=self.updates,
+            epochs=self.epochs,
+            decay_every=self.decay_every,
+            learning_rate=self.learning_rate,
+        )
+        if (self.updates is None) == (self.epochs is None):
+            raise OptionError(
+                f"expected updates or epochs, one of the two, got {self.updates} and {self.epochs}. Say how long to "
+                f"train in one of them."
+            )
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise OptionError(f"expected ema_decay between 0 and 1, got {self.ema_decay}. Try 0.999.")
+
+    def in_updates(self, per_epoch: int) -> Optimisation:
+        """Count length and decay in updates, of which an epoch has so many."""
+        if self.epochs is None:
+            return self
+        decay_every = None if self.decay_every is None else self.decay_every * per_epoch
+        return replace(self, updates=self.epochs * per_epoch, epochs=None, decay_every=decay_every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +120,8 @@ class Recipe:
     """Folder for checkpoints, logs and the final weights; a run found there is resumed."""
     seed: int = 0
     """Of initialisation, masks, order and augmentation."""
-    validate_every: int = 500
-    """Updates between validations."""
+    validate_every: int | None = 500
+    """Updates between validations; None validates after every epoch."""
     devices: int | Literal["auto"] = "auto"
     """Processes or accelerators, as Lightning counts them."""
     nodes: int = 1
@@ -100,6 +139,7 @@ class Recipe:
         _require_positive(validate_every=self.validate_every, nodes=self.nodes)
         _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
         _require_fit(self.model.kind, self.optimisation)
+        _require_space(self.model, self.data, self.optimisation)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe with paths as words, for the weights file."""
@@ -121,6 +161,23 @@ def _require_fit(kind: str, optimisation: Optimisation) -> None:
         raise OptionError(
             f"expected model.kind irim for Muon, which is for weight-normalised kernels, got {kind}. "
             f"Set optimisation.optimiser to adam."
+        )
+
+
+def _require_space(model: ModelOptions, data: Data, optimisation: Optimisation) -> None:
+    """Slabs for models in 3D, as far as a recipe says which those are, and windows that fit into slabs."""
+    ndim = model.ndim if isinstance(model, IRIMOptions) else 2
+    known = not isinstance(model, PresetOptions)
+    if known and (ndim == 3) != (data.slab is not None):
+        got = "none" if data.slab is None else f"{data.slab} slices"
+        raise OptionError(
+            f"expected data.slab where the model is in 3D, and only there, got model.ndim {ndim} and a slab of {got}. "
+            f"Set model.ndim (of an i-RIM) to 3 and data.slab to e.g. 32, or leave both out."
+        )
+    if "ssim3d" in optimisation.loss and (data.slab is None or data.slab < SHORTEST_SLAB):
+        raise OptionError(
+            f"expected data.slab of at least {SHORTEST_SLAB} slices for the loss {optimisation.loss}, got {data.slab}. "
+            f"Raise it, or use the loss ssim."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,10 @@ from invrim.training.recipe import Recipe
 
 RECIPE = "recipe.json"
 _MAY_CHANGE = {
-    "out", "devices", "nodes", "drift_warn", "drift_raise", "optimisation.updates", "optimisation.minutes",
+    "out", "devices", "nodes", "drift_warn", "drift_raise", "optimisation.updates", "optimisation.epochs",
+    "optimisation.minutes",
 }  # fmt: skip
 """How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
-
-_LATER: dict[str, dict[str, Any]] = {"model": {"kind": "irim"}, "optimisation": {"every_step": False}}
-"""Fields that runs of earlier versions have not written down, and what they did."""
 
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
@@ -34,7 +33,8 @@ def find_checkpoint(recipe: Recipe) -> Path | None:
     last = recipe.out / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return None
-    there, here = _read(recipe.out / RECIPE), json.loads(json.dumps(recipe.as_json()))
+    here = json.loads(json.dumps(recipe.as_json()))
+    there = _completed(_read(recipe.out / RECIPE), _defaults(recipe))
     for field, (old, new) in _differences(there, here):
         if field not in _MAY_CHANGE:
             raise OptionError(
@@ -54,13 +54,33 @@ def write_recipe(recipe: Recipe) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        recipe = dict(json.loads(path.read_text(encoding="utf-8")))
-        return {**recipe, **{group: {**fields, **recipe[group]} for group, fields in _LATER.items()}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise FileError(
             f"expected the recipe of the checkpoints in {path.parent}, got no readable {path.name}. "
             f"Choose another out, or delete it."
         ) from error
+
+
+def _defaults(options: Any) -> dict[str, Any]:
+    """What every field of a recipe, or of a group in it, is where nothing is said; required fields are left out."""
+    defaults: dict[str, Any] = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if is_dataclass(value):
+            defaults[field.name] = _defaults(value)
+        elif field.default is not MISSING:
+            defaults[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            defaults[field.name] = field.default_factory()
+    plain: dict[str, Any] = json.loads(json.dumps(defaults))
+    return plain
+
+
+def _completed(written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Add the fields that an earlier version did not know yet: its runs did what is the default now."""
+    both = [key for key in written if isinstance(written[key], dict) and isinstance(defaults.get(key), dict)]
+    return {**defaults, **written, **{key: _completed(written[key], defaults[key]) for key in both}}
 
 
 def _differences(old: Any, new: Any, field: str = "") -> Iterator[tuple[str, tuple[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from invrim.models import Reconstructor, save_model
 from invrim.training.build import build_model
 from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
-from invrim.training.recipe import Recipe
+from invrim.training.recipe import Optimisation, Recipe
 from invrim.training.resume import find_checkpoint, write_recipe
 
 WEIGHTS = "weights.safetensors"
@@ -35,8 +36,8 @@ def train(recipe: Recipe) -> Path:
     """Train a model and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, minutes, devices and limits of
-    drift. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
+    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, epochs, minutes, devices and
+    limits of drift. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
@@ -50,13 +51,16 @@ def train(recipe: Recipe) -> Path:
     _quieten()
     last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
-    training, validation = loaders(recipe, made=_updates_of(last))
-    task = ReconstructionTask(build_model(recipe), recipe.optimisation)
+    model = build_model(recipe)
+    training, validation = loaders(recipe, model, made=_updates_of(last))
+    per_epoch = math.ceil(len(training) / _processes(recipe))
+    optimisation = recipe.optimisation.in_updates(per_epoch)
+    task = ReconstructionTask(model, optimisation)
     best = ModelCheckpoint(
         recipe.out / "checkpoints", "best", monitor="validation/ssim", mode="max", save_last=True,
         enable_version_counter=False,
     )  # fmt: skip
-    trainer = _trainer(recipe, best)
+    trainer = _trainer(recipe, optimisation, recipe.validate_every or per_epoch, best)
     if trainer.is_global_zero:
         write_recipe(recipe)
     with warnings.catch_warnings():
@@ -73,21 +77,23 @@ def train(recipe: Recipe) -> Path:
     return recipe.out / WEIGHTS
 
 
-def _trainer(recipe: Recipe, best: ModelCheckpoint) -> Trainer:
+def _trainer(recipe: Recipe, optimisation: Optimisation, validate_every: int, best: ModelCheckpoint) -> Trainer:
+    updates = optimisation.updates
+    assert updates is not None
     on_terminal = Console().is_terminal
     return Trainer(
         accelerator="auto",
         devices=recipe.devices,
         num_nodes=recipe.nodes,
         precision=fastest_precision() if recipe.precision == "auto" else recipe.precision,
-        max_steps=recipe.optimisation.updates,
+        max_steps=updates,
         max_epochs=-1,  # updates alone count: an epoch is shorter the more processes share it
-        max_time=_duration(recipe.optimisation.minutes),
-        val_check_interval=min(recipe.validate_every, recipe.optimisation.updates),
+        max_time=_duration(optimisation.minutes),
+        val_check_interval=min(validate_every, updates),
         check_val_every_n_epoch=None,
-        gradient_clip_val=recipe.optimisation.clip,
+        gradient_clip_val=optimisation.clip,
         use_distributed_sampler=False,
-        log_every_n_steps=min(10, recipe.optimisation.updates),
+        log_every_n_steps=min(10, updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
         callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if on_terminal else []), *_averaging(recipe)],
         enable_progress_bar=on_terminal,
@@ -114,6 +120,13 @@ def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
     # Older versions of torch cannot tell what the CPU has.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return "bf16-mixed" if any(has for name, has in capabilities.items() if "bf16" in name) else "32-true"
+
+
+def _processes(recipe: Recipe) -> int:
+    """How many processes share an epoch; Lightning knows it only once it has started."""
+    if recipe.devices != "auto":
+        return recipe.devices * recipe.nodes
+    return max(1, torch.cuda.device_count()) * recipe.nodes
 
 
 def _updates_of(checkpoint: Path | None) -> int:

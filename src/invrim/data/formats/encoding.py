@@ -1,4 +1,4 @@
-"""The few lines of an ISMRMRD header that say where the scanner left k-space empty."""
+"""The few lines of an ISMRMRD header that are read: where the scanner left k-space empty, and which one it was."""
 
 from xml.etree import ElementTree
 
@@ -28,21 +28,48 @@ def zero_padding(header: bytes | str) -> tuple[int, int] | None:
     DataError
         The header is not XML, or its limits are not whole numbers.
     """
+    root = _root(header)
     try:
-        root = ElementTree.fromstring(header)
         size = _find(root, "encodedSpace", "matrixSize", "y")
         centre = _find(root, "encodingLimits", "kspace_encoding_step_1", "center")
         maximum = _find(root, "encodingLimits", "kspace_encoding_step_1", "maximum")
-    except (ElementTree.ParseError, ValueError, TypeError) as error:
-        raise DataError(
-            f"expected ISMRMRD XML in `ismrmrd_header`, got something else ({error}). Repair or delete the dataset."
-        ) from error
+    except ValueError as error:
+        raise _foreign(error) from error
     if size is None or centre is None or maximum is None:
         return None
     left = size // 2 - centre
     return left, left + maximum + 1
 
 
+def scanner_model(header: bytes | str) -> str | None:
+    """Model of the scanner, e.g. ``"Skyra"``; None where the header does not name it.
+
+    Raises
+    ------
+    DataError
+        The header is not XML.
+    """
+    text = _text(_root(header), "acquisitionSystemInformation", "systemModel")
+    return (text or "").strip() or None
+
+
+def _root(header: bytes | str) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(header)
+    except (ElementTree.ParseError, ValueError, TypeError) as error:
+        raise _foreign(error) from error
+
+
+def _foreign(error: Exception) -> DataError:
+    return DataError(
+        f"expected ISMRMRD XML in `ismrmrd_header`, got something else ({error}). Repair or delete the dataset."
+    )
+
+
 def _find(root: ElementTree.Element, *path: str) -> int | None:
-    text = root.findtext("/".join(_NAMESPACE + name for name in ("encoding", *path)))
+    text = _text(root, "encoding", *path)
     return None if text is None else int(text)
+
+
+def _text(root: ElementTree.Element, *path: str) -> str | None:
+    return root.findtext("/".join(_NAMESPACE + name for name in path))

@@ -1,8 +1,10 @@
 """Read and write acquisitions in the HDF5 schema of the fastMRI data set.
 
 `kspace` complex64 is ``(slices, ky, kx)`` for one coil and ``(slices, coil, ky, kx)`` for several; the image to
-recover is `reconstruction_esc` or `reconstruction_rss`; `mask` ``(kx,)`` is there when lines were left out;
-`truth_NAME` holds what a simulation knows. This module is the door: headers and images are read by its neighbours.
+recover is `reconstruction_esc` or `reconstruction_rss`; `mask` ``(kx,)`` is there when lines were left out. A volume
+with two phase encodings has its readout, transformed back, along the slices, the attribute `phase_encodes` of 2, and a
+mask ``(ky, kx)``; the schema itself knows no such volumes. `truth_NAME` holds what a simulation knows. This module is
+the door: headers and images are read by its neighbours.
 """
 
 from pathlib import Path
@@ -117,10 +119,10 @@ def _require_consistent(acquisition: Acquisition) -> None:
             f"expected complex64 k-space (slices, coil, ky, kx), got {kspace.dtype} of shape {tuple(kspace.shape)}. "
             f"Convert it; one coil keeps its axis."
         )
-    if mask is not None and mask.shape != kspace.shape[-1:]:
+    if mask is not None and mask.shape not in (kspace.shape[-1:], kspace.shape[-2:]):
         raise ShapeError(
-            f"expected a mask of {kspace.shape[-1]} lines (the last axis of k-space), got shape {tuple(mask.shape)}. "
-            f"Give one value per phase-encoding line."
+            f"expected a mask of {kspace.shape[-1]} lines (the last axis of k-space) or of {tuple(kspace.shape[-2:])} "
+            f"points, got shape {tuple(mask.shape)}. Give one value per phase-encoding line or point."
         )
     if target is not None and (target.ndim != 3 or len(target) != len(kspace)):
         raise ShapeError(

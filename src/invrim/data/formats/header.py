@@ -1,8 +1,9 @@
 """What is in a fastMRI-schema file, without loading its k-space."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Attribute
-from invrim.data.formats.encoding import zero_padding
+from invrim.data.formats.encoding import scanner_model, zero_padding
 from invrim.data.formats.hdf5 import attributes, dataset, open_read
+from invrim.data.protocol import protocol_code
 from invrim.errors import DataError, about
+
+Read = TypeVar("Read")
 
 _TARGETS = ("reconstruction_rss", "reconstruction_esc")
 """Root sum of squares of several coils, and the emulated single coil's image: the challenge's targets of either."""
@@ -28,11 +32,15 @@ class Header:
     coils: int
     """Number of coils; 1 for single-coil files."""
     matrix: tuple[int, int]
-    """Size of k-space, ``(ky, kx)`` = (readout, phase encoding)."""
+    """Size of k-space, ``(ky, kx)`` = (readout, phase encoding), or two phase encodings."""
+    phase_encodes: int
+    """How many of the two axes are phase encodings, along which samples may be left out: 1 or 2."""
     mask: Tensor | None
-    """The file's own, bool ``(kx,)``; None where it has none. See `sampled`."""
+    """The file's own, bool ``(kx,)``, of two phase encodings ``(ky, kx)``; None where it has none. See `sampled`."""
     padding: tuple[int, int] | None
     """Lines ``[left, right)`` that the scanner encoded; None when the file has no ISMRMRD header."""
+    scanner: str | None
+    """Its model, e.g. ``"Skyra"``; None where no ISMRMRD header names it."""
     target_name: str | None
     """Dataset with the image to recover; None when the file has none."""
     target_size: tuple[int, int] | None
@@ -44,12 +52,22 @@ class Header:
 
     @property
     def sampled(self) -> Tensor:
-        """Measured lines, bool ``(kx,)``: in the mask, and encoded by the scanner, which zero-fills the others."""
+        """Measured lines, bool ``(kx,)``: in the mask, and encoded by the scanner, which zero-fills the others.
+
+        Of two phase encodings: measured points, ``(ky, kx)``.
+        """
         columns = self.matrix[1]
         left, right = self.padding or (0, columns)
         line = torch.arange(columns)
         encoded = (line >= left) & (line < right)
+        if self.phase_encodes == 2:
+            encoded = encoded.expand(self.matrix)
         return encoded if self.mask is None else encoded & self.mask
+
+    @property
+    def protocol(self) -> Tensor:
+        """Code of contrast and scanner, float32 ``(8,)``, see `invrim.data.protocol.protocol_code`."""
+        return protocol_code(self.attributes.get("acquisition"), self.scanner)
 
 
 def read_header(path: Path) -> Header:
@@ -74,13 +92,16 @@ def header_of(file: h5py.File) -> Header:
     target = target_name(file)
     plain = attributes(file)
     maximum = plain.get("max")
+    mask = _mask(file, matrix) if "mask" in file else None
     header = Header(
         name=Path(file.filename).name,
         slices=kspace.shape[0],
         coils=kspace.shape[1] if kspace.ndim == 4 else 1,
         matrix=matrix,
-        mask=_mask(file, matrix[1]) if "mask" in file else None,
-        padding=_padding(file) if "ismrmrd_header" in file else None,
+        phase_encodes=_phase_encodes(file.filename, plain, mask),
+        mask=mask,
+        padding=_from_xml(file, zero_padding),
+        scanner=_from_xml(file, scanner_model),
         target_name=target,
         target_size=_target_size(file, target, kspace.shape[0]) if target else None,
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
@@ -116,19 +137,35 @@ def _require_kspace(path: str, kspace: h5py.Dataset) -> None:
         )
 
 
-def _padding(file: h5py.File) -> tuple[int, int] | None:
+def _from_xml(file: h5py.File, read: Callable[[bytes], Read | None]) -> Read | None:
+    if "ismrmrd_header" not in file:
+        return None
     with about(file.filename):
-        return zero_padding(dataset(file, "ismrmrd_header")[()])
+        return read(dataset(file, "ismrmrd_header")[()])
 
 
-def _mask(file: h5py.File, columns: int) -> Tensor:
+def _mask(file: h5py.File, matrix: tuple[int, int]) -> Tensor:
     stored = dataset(file, "mask")
-    if stored.size != columns:
+    columns = matrix[1]
+    if stored.shape != matrix and stored.size != columns:
         raise DataError(
-            f"{file.filename}: expected a mask of {columns} lines (the last axis of `kspace`), got shape "
-            f"{stored.shape}. Store one value per phase-encoding line."
+            f"{file.filename}: expected a mask of {columns} lines (the last axis of `kspace`) or of {matrix} points, "
+            f"got shape {stored.shape}. Store one value per phase-encoding line, or per point of two phase encodings."
         )
-    return torch.from_numpy(np.asarray(stored[()]).reshape(columns).astype(bool))
+    shape = matrix if stored.shape == matrix else (columns,)
+    return torch.from_numpy(np.asarray(stored[()]).reshape(shape).astype(bool))
+
+
+def _phase_encodes(path: str, plain: Mapping[str, Attribute], mask: Tensor | None) -> int:
+    """Of the attribute `phase_encodes`, or of the mask where there is none; without either, 1."""
+    drawn = None if mask is None else mask.ndim
+    stated = plain.get("phase_encodes", drawn or 1)
+    if stated not in (1, 2) or drawn not in (None, stated):
+        raise DataError(
+            f"{path}: expected the attribute `phase_encodes` 1 or 2, as many as the mask has axes, got {stated} and a "
+            f"mask of {drawn or 'no'} axes. Correct the attribute."
+        )
+    return int(stated)
 
 
 def _target_size(file: h5py.File, name: str, count: int) -> tuple[int, int]:

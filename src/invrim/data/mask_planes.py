@@ -1,0 +1,140 @@
+"""Which points of two phase encodings are measured: variable density, with a fully measured centre."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invrim.data.masks import (
+    ACCELERATIONS,
+    CENTER_FRACTIONS,
+    Seed,
+    centre_fraction,
+    columns_of_file,
+    draw_pair,
+    seed_of,
+)
+from invrim.errors import DataError, OptionError
+
+_SPREAD = 0.5
+"""Deviation of the Gaussian density, as a fraction of the way from the centre to the edge: of what is measured outside
+the centre, the middle of an edge then gets a seventh of the density next to the centre, and no place gets none."""
+_BISECTIONS = 60
+"""Halvings until a density is exact to float64."""
+
+
+def random_points(
+    size: Sequence[int],
+    accelerations: Sequence[float] = ACCELERATIONS,
+    center_fractions: Sequence[float] = CENTER_FRACTIONS,
+    seed: Seed = 0,
+) -> Tensor:
+    """Draw points of a plane of two phase encodings, fewer and fewer away from a fully measured centre.
+
+    Every point is drawn by itself, with a probability that falls off as a Gaussian, scaled so that
+    ``points / acceleration`` are expected in all, those of the centre among them.
+
+    Parameters
+    ----------
+    size
+        Of the plane, ``(ky, kx)``.
+    accelerations, center_fractions
+        Pairs of which one is drawn. The centre is a rectangle of the plane's proportions and this fraction of its
+        area, so that a fraction means as many samples as for `invrim.data.masks.random_columns`.
+    seed
+        Integer or integers (at most 32 bits each), e.g. from `seed_of`.
+
+    Returns
+    -------
+    Tensor
+        Bool ``(ky, kx)``, true where measured.
+
+    References
+    ----------
+    .. [Lustig07] Lustig, Donoho & Pauly, *Sparse MRI: the application of compressed sensing for rapid MR imaging*,
+       MRM 58, 2007: variable density for two phase encodings.
+    """
+    generator, acceleration, fraction = draw_pair(accelerations, center_fractions, seed)
+    rows, columns = size
+    points = rows * columns
+    centre = np.zeros((rows, columns), dtype=bool)
+    centre[_middle(rows, fraction), _middle(columns, fraction)] = True
+    wanted = points / acceleration - centre.sum()
+    if not 0 <= fraction < 1 or wanted < 0:
+        raise OptionError(
+            f"expected a centre of at most points / acceleration = {points / acceleration:g} of {points} points, got "
+            f"a fraction of {fraction:g}. Lower the centre fraction or the acceleration."
+        )
+    probability = np.zeros((rows, columns))
+    probability[~centre] = _scaled_density(_gaussian(rows, columns)[~centre], wanted)
+    return torch.from_numpy((generator.uniform(size=(rows, columns)) < probability) | centre)
+
+
+def mask_of_file(matrix: tuple[int, int], phase_encodes: int, acceleration: float, name: str) -> Tensor:
+    """Draw the mask of a file for one acceleration: random columns, or random points of two phase encodings.
+
+    The centre is the challenge's for the acceleration, the seed the file's name, so that the same file gets the same
+    mask on every run and every machine.
+    """
+    if phase_encodes == 1:
+        return columns_of_file(matrix[1], acceleration, name)
+    return random_points(matrix, [acceleration], [centre_fraction(acceleration)], seed_of(name))
+
+
+def calibration_block(mask: Tensor) -> tuple[int, int]:
+    """Half sizes ``(m, n)`` of the largest fully measured rectangle of points that is symmetric about the centre.
+
+    It holds ``2 m + 1`` by ``2 n + 1`` points around ``(ky // 2, kx // 2)``.
+
+    Parameters
+    ----------
+    mask
+        Bool or 0/1 ``(ky, kx)``.
+
+    Raises
+    ------
+    DataError
+        The centre itself was not measured.
+    """
+    sampled = mask.detach().cpu().numpy().astype(bool)
+    y, x = (n // 2 for n in sampled.shape)
+    if not sampled[y, x]:
+        raise DataError(
+            f"expected point {(y, x)} (zero frequency) among the measured ones, got a mask without it. "
+            f"Use a mask with a sampled centre, or shift the k-space so that zero frequency is at n // 2."
+        )
+    best, widest = (0, 0), sampled.shape[1]
+    for m in range((sampled.shape[0] + 1) // 2):
+        # Both rows at this distance, folded about the centre column.
+        pair = np.logical_and(sampled[y - m], sampled[y + m])
+        reach = (len(pair) + 1) // 2
+        missing = np.flatnonzero(~(pair[x : x + reach] & pair[x - reach + 1 : x + 1][::-1]))
+        if missing.size and missing[0] == 0:
+            break
+        widest = min(widest, int(missing[0]) - 1 if missing.size else reach - 1)
+        best = max(best, (m, widest), key=lambda half: (2 * half[0] + 1) * (2 * half[1] + 1))
+    return best
+
+
+def _middle(n: int, fraction: float) -> slice:
+    width = round(n * math.sqrt(fraction)) if 0 <= fraction <= 1 else n
+    start = (n - width + 1) // 2
+    return slice(start, start + width)
+
+
+def _gaussian(rows: int, columns: int) -> np.ndarray:
+    y, x = ((np.arange(n) - n // 2) / (n / 2) for n in (rows, columns))
+    return np.exp(-(y[:, None] ** 2 + x**2) / (2 * _SPREAD**2))
+
+
+def _scaled_density(density: np.ndarray, wanted: float) -> np.ndarray:
+    """Multiply a positive density so that its values, none above 1, sum to ``wanted``."""
+    low, high = 0.0, 1 / density.min()
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(middle * density, 1).sum() < wanted else (low, middle)
+    return np.minimum(high * density, 1)

@@ -1,0 +1,62 @@
+"""docs/volumes.md keeps its word: its recipe is one, its tests exist, its arithmetic is that of the measurements."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from invrim.cli.train import read_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "volumes.md").read_text(encoding="utf-8")
+
+
+def test_the_recipe_is_of_400_layers(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(text)
+    recipe = read_recipe(["--config", str(tmp_path / "recipe.yaml")])
+    assert recipe.model.steps * len(recipe.model.hidden) * 5 == 400
+    assert (recipe.model.ndim, recipe.data.slab) == (3, 32)
+
+
+def test_every_statement_names_a_test_that_exists():
+    named = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", PAGE)
+    assert len(named) > 10
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / (file or "tests/data/test_slabs.py")).read_text(encoding="utf-8")
+
+
+def row(case, step, *, coils=1, tile=None, layers=40, channels=32, slab=(32, 256, 256)):
+    state = 4 * channels * slab[0] * slab[1] * slab[2]
+    return {
+        "case": case, "coils": coils, "tile": tile, "layers": layers, "channels": channels, "slab": list(slab),
+        "state_bytes": state, "step_bytes": step, "parameter_bytes": 1e7 * layers / 40, "gradient_bytes": 1e7,
+        "optimiser_bytes": 2e7, "peak_bytes": step, "process_peak_bytes": step + 4e8, "cpu_seconds": 60,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def volume_tables(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("volume_tables")
+
+
+def test_the_law_is_that_of_its_cases(volume_tables):
+    voxels = 32 * 256 * 256
+    state, data = 4 * 32 * voxels, 8 * voxels
+    rows = [
+        row("40 layers", 7 * state + 5 * data),
+        row("40 layers, 8 coils", 7 * state + 5 * 8 * data, coils=8),
+        row("40 layers, tiles", 4 * state + 5 * data, tile=[32, 128, 128]),
+        row("400 layers", 7 * state + 5 * data, layers=400),
+    ]
+    law = volume_tables.Law.of({"results": rows})
+    assert (law.whole, law.tiled, law.per_coil) == pytest.approx((7, 4, 5))
+    assert law.libraries == pytest.approx(4e8)
+    for memory in (8e9, 141e9):
+        channels, slices = law.widest(memory, tiles=True), law.most_slices(memory, tiles=False)
+        assert law.total(channels, 32, tiles=True) <= memory < law.total(channels + 8, 32, tiles=True)
+        assert law.total(32, slices, tiles=False) <= memory < law.total(32, slices + 1, tiles=False)
+    by_hand = 4e8 + 4 * 1.3e8 + 4 * 2 * state + 5 * 8 * data
+    assert law.total(64, 32, tiles=True) == pytest.approx(by_hand)
