@@ -9,7 +9,7 @@ from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
-from invrim.data.formats.header import Header
+from invrim.data.header import Header
 from invrim.data.mask_planes import mask_of_file
 from invrim.errors import OptionError, about
 from invrim.operators import LeastSquares, cartesian_fidelity, slab_fidelity
@@ -38,7 +38,7 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
     """
     if acceleration is None:
         return header.sampled
-    if header.mask is not None:
+    if header.mask is not None or not header.is_cartesian:
         raise OptionError(
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
