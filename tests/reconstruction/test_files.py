@@ -143,7 +143,7 @@ def with_short_mask(file):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (damage_remove, FileError, "expected an HDF5 file, got nothing"),
+        (damage_remove, FileError, "expected a raw file, got nothing"),
         (damage_text, FileError, "expected an HDF5 file, got other content"),
         (damage_truncate, FileError, "expected a complete HDF5 file"),
         (edit(without_kspace), FileError, "kspace"),

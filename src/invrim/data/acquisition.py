@@ -31,7 +31,8 @@ class Acquisition:
     """Complex64 ``(slices, coil, ky, kx)``; zero where the mask is false. One coil keeps its axis. Along a trajectory
     ``(slices, coil, readouts, samples)``."""
     mask: Tensor | None = None
-    """Sampled lines, bool ``(kx,)``, or points of two phase encodings, ``(ky, kx)``; None when all were measured."""
+    """Sampled lines, bool ``(kx,)``, or points of two phase encodings, ``(ky, kx)``; where slices differ ``(slices, 1,
+    kx)`` or ``(slices, ky, kx)``. None when all were measured."""
     target: Tensor | None = None
     """The image to recover, float32 ``(slices, y, x)``; may be smaller than ``(ky, kx)`` by a centre crop."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
@@ -50,6 +51,8 @@ class Acquisition:
     """How many images of one and the same stack follow one another along the slices, e.g. contrasts or repetitions."""
     noise: Tensor | None = None
     """Samples of a scan without excitation, complex64 ``(coil, samples)``; None where there was none."""
+    notices: tuple[str, ...] = ()
+    """What a reader had to decide, or could not find, in one line each, for people to read."""
 
     def __post_init__(self) -> None:
         if self.trajectory is not None and self.image_size is None:

@@ -45,7 +45,9 @@ class Header:
     geometry: Geometry | None = None
     """Of images of the size `matrix`; None where nothing is known of it."""
     volumes: int = 1
-    """Of `invrim.data.acquisition.Acquisition.volumes`."""
+    """As `invrim.data.acquisition.Acquisition.volumes`."""
+    notices: tuple[str, ...] = ()
+    """As `invrim.data.acquisition.Acquisition.notices`."""
 
     @property
     def is_cartesian(self) -> bool:

@@ -46,10 +46,11 @@ class LoadedScan:
 
 def part_of(acquisition: Acquisition, slices: slice) -> Acquisition:
     """Take some of the slices; what is said once for all of them stays."""
-    target, trajectory = acquisition.target, acquisition.trajectory
+    mask, target, trajectory = acquisition.mask, acquisition.target, acquisition.trajectory
     return replace(
         acquisition,
         kspace=acquisition.kspace[slices],
+        mask=mask[slices] if mask is not None and mask.ndim == 3 else mask,
         target=None if target is None else target[slices],
         trajectory=trajectory if trajectory is None or len(trajectory) == 1 else trajectory[slices],
     )
@@ -58,7 +59,7 @@ def part_of(acquisition: Acquisition, slices: slice) -> Acquisition:
 def header_of(acquisition: Acquisition) -> Header:
     """Say what a loaded acquisition is."""
     slices, coils, *grid = acquisition.kspace.shape
-    mask, attributes = acquisition.mask, acquisition.attributes
+    mask, attributes = common_mask(acquisition.mask), acquisition.attributes
     scanner = attributes.get("scanner")
     if acquisition.trajectory is None:
         matrix, phase_encodes = (grid[0], grid[1]), 1 if mask is None else mask.ndim
@@ -76,4 +77,13 @@ def header_of(acquisition: Acquisition) -> Header:
         attributes=attributes,
         geometry=acquisition.geometry,
         volumes=acquisition.volumes,
+        notices=acquisition.notices,
     )
+
+
+def common_mask(mask: Tensor | None, *, everywhere: bool = False) -> Tensor | None:
+    """Make one mask ``(kx,)`` or ``(ky, kx)`` of those of all slices: what was measured in any, or in all of them."""
+    if mask is None or mask.ndim < 3:
+        return mask
+    lines = mask.all(dim=0) if everywhere else mask.any(dim=0)
+    return lines[0] if len(lines) == 1 else lines
