@@ -10,7 +10,6 @@ from invrim.data.acquisition import Acquisition
 from invrim.data.geometry import Geometry
 from invrim.data.readouts import Encoding, Readouts
 from invrim.errors import DataError
-from invrim.operators.crop import crop_centre
 from invrim.operators.fourier import fft_centred, ifft_centred
 
 _MOST_EMPTY = 64
@@ -126,7 +125,9 @@ def _without_oversampling(
     before, after = encoding.matrix[_READOUT], encoding.image_size[_READOUT]
     if before != after:
         lines = ifft_centred(kspace.movedim(2, -1), ndim=1)
-        kspace = fft_centred(crop_centre(lines, (after,)), ndim=1).movedim(-1, 2)
+        # The middle stays the middle, of odd sizes too.
+        kept = lines.narrow(-1, before // 2 - after // 2, after)
+        kspace = fft_centred(kept, ndim=1).movedim(-1, 2)
     frequency = (torch.arange(after) - after // 2) / after
     low, high = ((edge - before // 2) / before for edge in (measured[0], measured[1] - 1))
     # The outermost samples of a full readout stay, though halving an even number moves them by half a sample.

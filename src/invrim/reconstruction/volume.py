@@ -16,6 +16,7 @@ from invrim.data.formats.pictures import write_picture
 from invrim.data.geometry import Geometry
 from invrim.data.header import Header
 from invrim.data.masks import require_acceleration
+from invrim.data.orientation import upright
 from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError
@@ -106,10 +107,11 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
         zero_filled, maximum = reconstruct_scan(ZeroFilled(), scan, job)
         make_folder(outputs["zero-filled"].parent)
         write_reconstruction(outputs["zero-filled"], zero_filled, {"max": maximum, "source": path.name})
+    geometry = _geometry(scan.header, images)
     if "nifti" in outputs:
-        write_volume(outputs["nifti"], images, _geometry(scan.header, images), scan.header.volumes)
+        write_volume(outputs["nifti"], images, geometry, scan.header.volumes)
     if "png" in outputs:
-        write_picture(outputs["png"], images[len(images) // 2])
+        write_picture(outputs["png"], upright(images[len(images) // 2], geometry))
     return outputs["images"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from invrim.errors import DataError, FileError
+from invrim.errors import FileError, InvrimError
 from invrim.files import atomic_write, reason, require_file
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -52,9 +52,9 @@ def damage_as_file_error(path: Path) -> Iterator[None]:
     """Turn what h5py raises on missing or corrupt bytes into one `FileError`."""
     try:
         yield
-    except (FileError, DataError):
+    except InvrimError:
         raise
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:  # of all of these h5py makes use
         raise _damaged(path, error) from error
 
 

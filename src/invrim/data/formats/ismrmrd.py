@@ -49,7 +49,7 @@ def read(path: Path) -> Acquisition:
         xml = _local(file, group["xml"])[0]
         table = _local(file, group["data"])[()]
     with about(path.name):
-        if table.dtype.names is None or not {"head", "data"} <= set(table.dtype.names):
+        if not _holds_acquisitions(table.dtype):
             raise DataError("expected acquisitions of head, traj and data in `data`, got another table. Rewrite it.")
         return acquisition_of(path.name, xml, table)
 
@@ -70,15 +70,32 @@ def acquisition_of(name: str, xml: bytes | str, table: np.ndarray) -> Acquisitio
     head = table["head"]
     image = (head["flags"] & np.uint64(_NO_IMAGE)) == 0
     if not image.any():
-        raise DataError(
-            "expected image data, got none among the acquisitions. The file holds noise or navigators alone."
-        )
+        raise DataError("expected image data, got noise or navigators alone. Give the file of the scan itself.")
     space = int(head["encoding_space_ref"][image][0])
     encoding = encoding_of(header, space)
     image &= head["encoding_space_ref"] == space
     if not calibrates_within(header, space):
         image &= (head["flags"] & np.uint64(_CALIBRATION_ONLY)) == 0
     return assemble(name, _readouts(table, image, encoding.is_cartesian, protocol_of(header)), encoding)
+
+
+def _holds_acquisitions(table: np.dtype) -> bool:
+    """Whether a table has the fields of the standard, a damaged one not."""
+    fields = {
+        (): {"head", "traj", "data"},
+        ("head",): {
+            "flags", "number_of_samples", "active_channels", "discard_pre", "discard_post", "center_sample",
+            "encoding_space_ref", "trajectory_dimensions", "position", "read_dir", "phase_dir", "slice_dir", "idx",
+        },
+        ("head", "idx"): {"kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", *_IMAGES},
+    }  # fmt: skip
+    for path, names in fields.items():
+        part = table
+        for name in path:
+            part = part[name]
+        if not names <= set(part.names or ()):
+            return False
+    return True
 
 
 def _group(file: h5py.File) -> h5py.Group:

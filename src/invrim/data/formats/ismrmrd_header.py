@@ -28,7 +28,7 @@ def parse_header(xml: bytes | str) -> Any:
         return xsd.CreateFromDocument(xml)
     except Exception as error:  # the parser's, of lxml or expat, and the schema's, each have their own
         raise DataError(
-            f"expected an ISMRMRD header, got XML that is none ({' '.join(str(error).split())}). Repair it."
+            f"expected an ISMRMRD header, got XML that breaks its schema ({' '.join(str(error).split())}). Repair it."
         ) from error
 
 
