@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ def read(path: Path) -> Acquisition:
         except InvrimError:
             raise
         except Exception as error:  # twixtools has no errors of its own: a damaged file fails anywhere in it
+            _close_files_of(error)
             raise FileError(
                 f"{path}: expected a complete Siemens twix file, got one that cannot be read ({reason(error)}). "
                 f"Copy it again."
@@ -63,6 +66,14 @@ def _measurements(path: Path) -> tuple[Any, list[Any]]:
         raise FileError(f"{path}: expected a measurement with data, got none. Copy the file again.")
     noise = [line for measurement in every for line in measurement["mdb"] if line.is_flag_set("NOISEADJSCAN")]
     return every[-1], noise
+
+
+def _close_files_of(error: Exception) -> None:
+    """Close what twixtools leaves open when it fails."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for file in (frame.f_locals.get("fid"), getattr(frame.f_locals.get("self"), "fid", None)):
+            if isinstance(file, io.IOBase):
+                file.close()
 
 
 def _encoding(measurement: Any) -> Encoding:
