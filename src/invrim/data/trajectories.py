@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from invrim.errors import OptionError
 Angles = Literal["golden", "uniform"]
 GOLDEN_ANGLE = math.pi * (math.sqrt(5) - 1) / 2
 """111.25 degrees: any number of successive spokes covers the half circle about evenly."""
+_FINER = 16
+"""Points for every sample between which the length of a spiral is interpolated."""
 
 
 def radial(spokes: int, samples: int, angles: Angles = "golden") -> Tensor:
@@ -47,14 +50,14 @@ def radial(spokes: int, samples: int, angles: Angles = "golden") -> Tensor:
 
 
 def spiral(interleaves: int, samples: int, turns: float) -> Tensor:
-    """Archimedean spirals from the centre of k-space to its edge, at constant speed once they have left the centre.
+    """Archimedean spirals from the centre of k-space to its edge, at constant speed.
 
     Parameters
     ----------
     interleaves
         Arms; they start at angles ``2 pi i / interleaves``.
     samples
-        On each arm, zero frequency first.
+        On each arm, zero frequency first; ``pi / 2 * turns`` times the matrix' size leaves no gaps along it.
     turns
         Of every arm; ``turns * interleaves`` at half the matrix' size leaves no gaps.
 
@@ -65,8 +68,7 @@ def spiral(interleaves: int, samples: int, turns: float) -> Tensor:
     _require_counts(interleaves=interleaves, samples=samples)
     if not 0 < turns < math.inf:
         raise OptionError(f"expected a number of turns above 0, got {turns:g}. Use e.g. 8.")
-    # Equal areas in equal times: the length of a turn grows with its radius.
-    way = (torch.arange(samples, dtype=torch.double) / max(samples - 1, 1)).sqrt()
+    way = _at_constant_speed(2 * math.pi * turns, samples)
     start = torch.arange(interleaves, dtype=torch.double)[:, None] / interleaves
     return _polar(way / 2, 2 * math.pi * (turns * way + start))
 
@@ -89,6 +91,14 @@ def stack_of_stars(partitions: int, spokes: int, samples: int, angles: Angles = 
     star = radial(spokes, samples, angles).expand(partitions, -1, -1, -1)
     kz = _centred(partitions).float().reshape(-1, 1, 1, 1).expand(*star.shape[:-1], 1)
     return torch.cat([kz, star], dim=-1)
+
+
+def _at_constant_speed(full_angle: float, samples: int) -> Tensor:
+    """Radii, 0 to 1, of points equally far from each other along a spiral that turns by ``full_angle`` until 1."""
+    radius = np.linspace(0, 1, _FINER * samples)
+    turned = full_angle * radius
+    length = radius * np.hypot(1, turned) + np.arcsinh(turned) / full_angle
+    return torch.from_numpy(np.interp(np.linspace(0, length[-1], samples), length, radius))
 
 
 def _centred(n: int) -> Tensor:

@@ -19,11 +19,14 @@ def density_compensation(trajectory: Tensor, size: Sequence[int], iterations: in
     r"""Weights with which ``A^H W A`` comes close to the identity, for any trajectory.
 
     The weights closest to that, in the Frobenius norm, share out every sample's surroundings:
-    :math:`\sum_i |G_{ji}|^2 w_i = 1` for all j, where :math:`G = A A^H` says how much two samples have in common. As in
-    Pipe's and Menon's iteration, every weight is divided by that sum again and again, and stays positive. Then ``A^H W d``
-    looks like the image, and the largest eigenvalue of ``A^H W A`` is about 1, as it is for a Cartesian mask. Where samples
-    lie closer than a pixel of k-space, a weight is the area around its sample, in such pixels: the ramp
-    of a full radial scan. A sample without neighbours weighs 1, as a line of a Cartesian scan does that misses others.
+    :math:`\sum_i |G_{ji}|^2 w_i = 1` for all j, where :math:`G = F F^H` says how much two samples have in common. As in
+    Pipe's and Menon's iteration, every weight is divided by that sum again and again, and stays positive.
+
+    Where samples lie closer than the points of the Cartesian grid, a weight is the area around its sample, in cells of
+    that grid: the ramp of a full radial scan. A sample without neighbours weighs 1, as a line of a Cartesian scan does
+    beside missing ones. ``A^H W d`` therefore looks like the image, at its scale, and gradients are like those of a
+    Cartesian mask. The largest eigenvalue of ``A^H W A`` is 1 on the Cartesian grid and less than 2 or little more
+    elsewhere, the most where gaps are slightly too wide; weights scaled down to make it 1 serve trained models no better.
 
     Parameters
     ----------

@@ -193,5 +193,6 @@ def _check_weights(weights: Tensor, samples: tuple[int, ...]) -> None:
             f"expected real weights {samples}, one for each sample of the trajectory, got {weights.dtype} "
             f"{tuple(weights.shape)}. Leave out its last axis, and repeat what is the same for all spokes."
         )
-    if not float(weights.min()) >= 0:
-        raise DataError(f"expected weights that are not negative, got {float(weights.min()):g}. Correct them.")
+    smallest = float(weights.detach().min())
+    if not smallest >= 0:
+        raise DataError(f"expected weights that are not negative, got {smallest:g}. Correct them.")
