@@ -36,8 +36,8 @@ def main() -> None:
     rows = [measure(options.size, options.coils, spokes, options.repeats) for spokes in options.spokes]
     for row in rows:
         print(
-            f"{row['spokes']:4d} spokes   Toeplitz {row['toeplitz_s']:.3f} s   transforms {row['transforms_s']:.3f} s   "
-            f"ratio {row['ratio']:.1f}   difference {row['relative_difference']:.0e}"
+            f"{row['spokes']:4d} spokes   Toeplitz {row['toeplitz_s']:.3f} s   transforms {row['transforms_s']:.3f} s"
+            f"   ratio {row['ratio']:.1f}   difference {row['relative_difference']:.0e}"
         )
     setting = {"coils": options.coils, "size": options.size, "repeats": options.repeats, "dtype": "complex64"}
     print(write_results("nufft", QUESTION, setting, rows, folder=options.out, packages=["finufft", "pytorch-finufft"]))

@@ -197,7 +197,5 @@ def test_models_that_know_only_the_grid_say_so():
 
 def test_weights_that_nobody_gave_are_density_compensation():
     y = noise(2, 1, 4, 11)
-    expected = noncartesian_fidelity(
-        y, TRAJECTORY[2], SPACE[2], weights=density_compensation(TRAJECTORY[2], SPACE[2])
-    )
+    expected = noncartesian_fidelity(y, TRAJECTORY[2], SPACE[2], weights=density_compensation(TRAJECTORY[2], SPACE[2]))
     assert torch.equal(noncartesian_fidelity(y, TRAJECTORY[2], SPACE[2]).start(), expected.start())

@@ -102,7 +102,9 @@ def test_it_can_be_differentiated_twice_also_from_conjugates():
     def twice(x):
         return operator.adjoint(operator(x.conj()).conj() ** 2).mT
 
-    assert torch.autograd.gradgradcheck(lambda x: operator(twice(x).mT).abs().square().sum(), noise(2, *size).requires_grad_())
+    assert torch.autograd.gradgradcheck(
+        lambda x: operator(twice(x).mT).abs().square().sum(), noise(2, *size).requires_grad_()
+    )
 
 
 def test_weights_may_be_learned():
@@ -180,6 +182,8 @@ def test_the_extra_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("pytorch_finufft")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pytorch_finufft", None)
-    with pytest.raises(MissingExtraError, match=r"expected pytorch-finufft .*Run: pip install invrim\[nufft\]") as caught:
+    with pytest.raises(
+        MissingExtraError, match=r"expected pytorch-finufft .*Run: pip install invrim\[nufft\]"
+    ) as caught:
         NonuniformFourierTransform(random_trajectory((7, 10)), (7, 10))
     assert "\n" not in str(caught.value)

@@ -18,8 +18,8 @@ def maps_from_trajectory(
 ) -> Tensor:
     """Estimate coil maps from the centre of k-space, where spokes and spirals leave no gaps.
 
-    The k-space that `gridded` makes calibrates as a Cartesian one does in `maps_from_calibration`, as far from the centre
-    as every point of the grid has a sample next to it.
+    The k-space that `gridded` makes calibrates as a Cartesian one does in `maps_from_calibration`, as far from the
+    centre as every point of the grid has a sample next to it.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def calibration_square(trajectory: Tensor, size: Sequence[int]) -> Tensor:
 
     Returns
     -------
-    Bool ``(ky, kx)``, as a mask of `invrim.data.coil_maps.maps_from_calibration`, whose window hardly looks at corners.
+    Bool ``(ky, kx)``, a mask for `invrim.data.coil_maps.maps_from_calibration`, whose window hardly looks at corners.
     """
     n = torch.tensor(size, device=trajectory.device)
     nearest = (trajectory.reshape(-1, len(size)) * n).round().long() + n // 2

@@ -25,8 +25,8 @@ def density_compensation(trajectory: Tensor, size: Sequence[int], iterations: in
     Where samples lie closer than the points of the Cartesian grid, a weight is the area around its sample, in cells of
     that grid: the ramp of a full radial scan. A sample without neighbours weighs 1, as a line of a Cartesian scan does
     beside missing ones. ``A^H W d`` therefore looks like the image, at its scale, and gradients are like those of a
-    Cartesian mask. The largest eigenvalue of ``A^H W A`` is 1 on the Cartesian grid and less than 2 or little more
-    elsewhere, the most where gaps are slightly too wide; weights scaled down to make it 1 serve trained models no better.
+    Cartesian mask. The largest eigenvalue of ``A^H W A`` is 1 on the Cartesian grid and about 1 to 2 elsewhere, the
+    most where gaps are only just too wide.
 
     Parameters
     ----------

@@ -132,6 +132,6 @@ def _check_maps(maps: Tensor, fourier: NonuniformFourierTransform) -> None:
     dtype = fourier.root.dtype.to_complex()
     if maps.ndim != len(fourier.size) + 2 or tuple(maps.shape[2:]) != fourier.size or maps.dtype != dtype:
         raise ShapeError(
-            f"expected {dtype} coil maps (b, coil, {', '.join(map(str, fourier.size))}) as size and trajectory are, got "
-            f"{maps.dtype} {tuple(maps.shape)}. Add the batch axis, or estimate them at this size."
+            f"expected {dtype} coil maps (b, coil, {', '.join(map(str, fourier.size))}) as size and trajectory are, "
+            f"got {maps.dtype} {tuple(maps.shape)}. Add the batch axis, or estimate them at this size."
         )

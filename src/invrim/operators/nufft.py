@@ -62,7 +62,9 @@ class NonuniformFourierTransform(LinearOperator):
         self.size = tuple(size)
         self.register_buffer("points", points_of(trajectory, self.size))
         self.samples = tuple(trajectory.shape[:-1])
-        weights = torch.ones(self.samples, dtype=trajectory.dtype, device=trajectory.device) if weights is None else weights
+        weights = (
+            torch.ones(self.samples, dtype=trajectory.dtype, device=trajectory.device) if weights is None else weights
+        )
         _check_weights(weights, self.samples)
         self.register_buffer("root", weights.to(trajectory.dtype).sqrt())
         spread = nufft_adjoint(weights.double().flatten() + 0j, self.points, [2 * n - 1 for n in self.size])
