@@ -25,7 +25,7 @@ def test_spokes_are_diameters_through_zero_frequency(samples, angles):
 
 def test_golden_spokes_do_not_depend_on_their_number():
     assert torch.equal(radial(5, 8), radial(9, 8)[:5])
-    assert GOLDEN_ANGLE == pytest.approx(math.radians(111.246), rel=1e-5)
+    assert math.degrees(GOLDEN_ANGLE) == pytest.approx(111.246, rel=1e-5)
 
 
 def test_spirals_run_from_the_centre_to_the_edge_at_constant_speed():

@@ -191,7 +191,7 @@ def test_images_that_do_not_fit(shape):
 
 def test_models_that_know_only_the_grid_say_so():
     fidelity = noncartesian_fidelity(noise(2, 1, 4, 11, dtype=torch.cfloat), radial(4, 11), (7, 10))
-    with pytest.raises(OptionError, match="expected CartesianMRI of slices .*, got NonCartesianMRI"):
+    with pytest.raises(OptionError, match=r"expected CartesianMRI of slices .*, got NonCartesianMRI"):
         VarNet()(fidelity)
 
 

@@ -62,9 +62,7 @@ class NonuniformFourierTransform(LinearOperator):
         self.size = tuple(size)
         self.register_buffer("points", points_of(trajectory, self.size))
         self.samples = tuple(trajectory.shape[:-1])
-        weights = (
-            torch.ones(self.samples, dtype=trajectory.dtype, device=trajectory.device) if weights is None else weights
-        )
+        weights = torch.ones_like(trajectory[..., 0]) if weights is None else weights
         _check_weights(weights, self.samples)
         self.register_buffer("root", weights.to(trajectory.dtype).sqrt())
         spread = nufft_adjoint(weights.double().flatten() + 0j, self.points, [2 * n - 1 for n in self.size])
@@ -102,8 +100,8 @@ def points_of(trajectory: Tensor, size: Sequence[int]) -> Tensor:
     ndim = len(size)
     if ndim not in {2, 3} or trajectory.ndim < 2 or trajectory.shape[-1] != ndim or not trajectory.is_floating_point():
         raise ShapeError(
-            f"expected a real trajectory (..., ndim), one coordinate for each axis of images of size {tuple(size)}, 2 or "
-            f"3, got {trajectory.dtype} {tuple(trajectory.shape)}. Put (ky, kx) or (kz, ky, kx) last."
+            f"expected a real trajectory (..., ndim), one coordinate for each axis of images of size {tuple(size)}, 2 "
+            f"or 3, got {trajectory.dtype} {tuple(trajectory.shape)}. Put (ky, kx) or (kz, ky, kx) last."
         )
     if trajectory.requires_grad:
         raise OptionError("expected a fixed trajectory, got one that requires a gradient. Detach it.")
@@ -166,7 +164,7 @@ def _finufft() -> ModuleType:
         from pytorch_finufft import functional
     except ImportError as error:
         raise MissingExtraError(
-            "expected pytorch-finufft for a trajectory off the grid, got no such package. Run: pip install invrim[nufft]"
+            "expected pytorch-finufft for trajectories off the grid, got none. Run: pip install invrim[nufft]"
         ) from error
     return functional
 

@@ -52,7 +52,7 @@ def convolve(images: Tensor, transfer: Tensor) -> Tensor:
 
 
 def fast_length(n: int) -> int:
-    """The smallest length from ``n`` on that has no prime factor above 5: other lengths take two to four times longer."""
+    """The smallest length from ``n`` on without a prime factor above 5: others take two to four times as long."""
     while n != math.gcd(n, 30 ** n.bit_length()):
         n += 1
     return n
