@@ -30,6 +30,7 @@ from invrim.data.simulation import SliceChoice, simulate_volume
 from invrim.data.slabs import SlabDataset
 from invrim.models import PRESETS
 from invrim.planning.memory import forget_peak, peak_resident_bytes, resident_bytes, run_apart
+from invrim.report.provenance import collect_provenance
 from invrim.training import Data, IRIMOptions, Optimisation, Recipe
 from invrim.training.build import build_model
 from invrim.training.module import ReconstructionTask
@@ -139,7 +140,8 @@ def measure_apart(name: str, image: Path, folder: Path) -> dict[str, Any]:
         scan.mkdir()
         simulate_slab(case, image, scan / "scan.h5")
     found = run_apart([__file__, "--measure", json.dumps({"name": name, "folder": str(scan)})])
-    return {**described(name), **found}
+    provenance = collect_provenance()
+    return {**described(name), "date": provenance["date"], "commit": provenance["commit"], **found}
 
 
 def simulate_slab(case: Case, image: Path, path: Path) -> None:

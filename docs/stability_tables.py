@@ -40,7 +40,7 @@ def training_table(result: dict[str, Any]) -> str:
             ended = ", ".join(_end([job]) for job in mine)
             diverged = f"{sum(job['diverged'] for job in mine)} of {len(mine)}"
             body.append([f"{label}{name}", f"{mine[0]['rate']:g}", ended, diverged, *errors])
-    updates = jobs[0]["updates"]
+    updates = jobs[0]["updates"] if jobs else 0
     return table(
         ["layer", "rate", f"loss after {updates} updates, each seed", "diverged", "inversion error", "gradient error"],
         body,
@@ -91,16 +91,20 @@ def precision_table(result: dict[str, Any]) -> str:
 
 
 def start_table(result: dict[str, Any]) -> str:
-    """Brief trainings by inversion that start from nets as they come, beside those that start near the identity."""
+    """Brief trainings that start from nets as they come, one line a layer."""
     jobs = _jobs(result, "as they come")
     if not jobs:
         return NONE_YET
-    body = [
-        [label, f"{mine[0]['rate']:g}", f"{mine[0]['loss'][0]:.3f}", _end(mine), *_errors(mine[0])]
-        for label, mine in _by_layer(result, jobs)
-    ]
+    body = []
+    for label, mine in _by_layer(result, jobs):
+        stored, inverted = ([job for job in mine if job["mode"] == mode] for mode in ("store", "invert"))
+        start = _plain(mine[0]["loss"][0])
+        errors = _errors(inverted[0]) if inverted else [UNKNOWN, UNKNOWN]
+        body.append([label, f"{mine[0]['rate']:g}", start, _end(stored), _end(inverted), *errors])
     updates = jobs[0]["updates"]
-    return table(["gain 1", "rate", "loss", f"after {updates} updates", "inversion error", "gradient error"], body)
+    head = ["gain 1", "rate", "loss at the start", f"after {updates} updates, stored", "by inversion",
+            "inversion error", "gradient error"]  # fmt: skip
+    return table(head, body)
 
 
 def gain_table(result: dict[str, Any]) -> str:
@@ -135,7 +139,11 @@ def _end(jobs: list[Job]) -> str:
     (job,) = jobs
     if job["stopped_at"] is not None:
         return f"stopped at {job['stopped_at']}"
-    return f"{job['loss'][-1]:.3f}" + (", diverged" if job["diverged"] else "")
+    return _plain(job["loss"][-1]) + (", diverged" if job["diverged"] else "")
+
+
+def _plain(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.3f}"
 
 
 def _summary(jobs: list[Job], mode: str) -> str:

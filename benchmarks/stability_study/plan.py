@@ -52,38 +52,38 @@ def jobs_of(plan: Plan, done: Sequence[Job]) -> Iterator[Job]:
     A job says all that its result depends on, so that a changed plan keeps what it can. Learning rates of later jobs
     follow from the results of earlier ones, which the caller adds to ``done`` before asking for the next.
     """
-    depth = plan.long_depth
     for layer, rate in product(plan.trained, plan.rates):
         yield _short(plan, layer, "store", rate)
     best = {layer: best_rate(done, layer) for layer in plan.trained}
     yield _long(plan, OURS, 0, "invert", best[OURS])
+    for layer, mode in product(plan.trained, ("invert", "store")):
+        yield _job(plan, "as they come", layer, plan.long_depth, 0, gain=1, **_briefly(plan, mode, best[layer]))
+    for layer in plan.trained:
+        yield _short(plan, layer, "invert", max(plan.rates))
+        yield _short(plan, layer, "store", plan.last_rate)
     for seed in range(plan.seeds):
-        for other, layer in product(plan.depths, plan.layers):
-            if seed < plan.deep_seeds or other <= depth:
-                yield _job(plan, "initialisation", layer, other, seed, gain=1)
+        for depth, layer in product(plan.depths, plan.layers):
+            if seed < plan.deep_seeds or depth <= plan.long_depth:
+                yield _job(plan, "initialisation", layer, depth, seed, gain=1)
         for layer in plan.trained:
             if (layer, seed) != (OURS, 0):
                 yield _long(plan, layer, seed, "invert", best[layer])
         if seed == 0:
-            yield from _once(plan, best)
-    for layer in plan.trained:
-        yield _short(plan, layer, "store", plan.last_rate)
-    for layer in plan.trained:
-        how = {"gain": 1, "updates": plan.other_updates, "mode": "invert", "rate": best[layer]}
-        yield _job(plan, "as they come", layer, depth, 0, **how)
-
-
-def _once(plan: Plan, best: dict[str, float]) -> Iterator[Job]:
-    """Yield what one seed has to do for."""
-    for layer in plan.trained:  # whether inversion is to blame, where there is something to blame
-        yield _short(plan, layer, "invert", max(plan.rates))
-    for other, layer in product((d for d in plan.depths if d != plan.long_depth), plan.trained):
-        for mode in ("invert", "exact") if layer == OURS and other > plan.long_depth else ("invert",):
-            how = {"gain": plan.small_gain, "updates": plan.other_updates, "mode": mode, "rate": best[layer]}
-            yield _job(plan, "depths", layer, other, 0, **how)
+            yield from _other_depths(plan, best)
     yield _long(plan, OURS, 0, "exact", best[OURS])
     for gain, seed in product(plan.gains, range(plan.seeds)):
         yield _job(plan, "gain", OURS, plan.long_depth, seed, gain=gain)
+
+
+def _other_depths(plan: Plan, best: dict[str, float]) -> Iterator[Job]:
+    for depth, layer in product((depth for depth in plan.depths if depth != plan.long_depth), plan.trained):
+        for mode in ("invert", "exact") if layer == OURS and depth > plan.long_depth else ("invert",):
+            how = {"gain": plan.small_gain, **_briefly(plan, mode, best[layer])}
+            yield _job(plan, "depths", layer, depth, 0, **how)
+
+
+def _briefly(plan: Plan, mode: str, rate: float) -> Job:
+    return {"mode": mode, "rate": rate, "updates": plan.other_updates}
 
 
 def best_rate(done: Sequence[Job], layer: str) -> float:

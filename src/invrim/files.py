@@ -73,6 +73,14 @@ def visible_files(folder: Path, suffix: str) -> list[Path]:
     return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
 
 
+def require_file(path: Path, kind: str = "a raw file") -> None:
+    """Refuse a folder, and a path with nothing at it, before a reader says it in words of its own."""
+    if path.is_dir():
+        raise FileError(f"{path}: expected {kind}, got a folder. Give its files, e.g. {path / '*.h5'}.")
+    if not path.is_file():
+        raise FileError(f"{path}: expected {kind}, got nothing at this path. Check the spelling.")
+
+
 def require_folder(path: Path) -> None:
     """Notice before a long computation that there is no folder for its result ``path``."""
     if not path.parent.is_dir():

@@ -231,7 +231,7 @@ def test_inspect_says_what_is_in_a_file(tmp_path, capsys):
     assert "coils        3" in text
     assert "matrix       48 x 40" in text
     assert picture.stat().st_size > 10_000
-    assert "expected an HDF5 file" in failure(capsys, "inspect", tmp_path / "no.h5")
+    assert "expected a raw file, got nothing" in failure(capsys, "inspect", tmp_path / "no.h5")
 
 
 def test_reconstruct_refuses_to_overwrite_before_it_loads_anything(tmp_path, capsys):

@@ -143,7 +143,7 @@ def with_short_mask(file):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (damage_remove, FileError, "expected an HDF5 file, got nothing"),
+        (damage_remove, FileError, "expected a raw file, got nothing"),
         (damage_text, FileError, "expected an HDF5 file, got other content"),
         (damage_truncate, FileError, "expected a complete HDF5 file"),
         (edit(without_kspace), FileError, "kspace"),
@@ -190,10 +190,9 @@ def test_results_of_two_inputs_may_not_share_a_name(tmp_path):
     first, second = tmp_path / "1" / "a.h5", tmp_path / "2" / "a.h5"
     with pytest.raises(OptionError, match=r"got .*out/a\.h5 for both .*1/a\.h5 and .*2/a\.h5\. Rename one"):
         require_separate_results([first, second], Job(out=tmp_path / "out"))
-    other = tmp_path / "a.hdf5"
-    require_separate_results([first, other], Job(out=tmp_path / "out"))
-    with pytest.raises(OptionError, match=r"a\.nii\.gz for both"):
-        require_separate_results([first, other], Job(out=tmp_path / "out", also=("nifti",)))
+    require_separate_results([first, tmp_path / "b.h5"], Job(out=tmp_path / "out", also=("nifti",)))
+    with pytest.raises(OptionError, match=r"a\.h5 for both .*a\.h5 and .*a\.cfl\. Rename one"):
+        require_separate_results([first, tmp_path / "a.cfl"], Job(out=tmp_path / "out"))
 
 
 def file_with_lines(folder, lines, coils: int = 1):

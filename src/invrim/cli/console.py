@@ -6,6 +6,9 @@ import argparse
 import contextlib
 from collections.abc import Callable, Iterator
 
+RAW_FILE = "raw file: fastMRI or ISMRMRD .h5, BART .cfl, Siemens .dat, .npy, .npz or .mat"
+AXES = 'names of an array\'s axes, e.g. "coil ky kx"; only of arrays, which do not say it themselves'
+
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:
     """Make the parser of a command."""

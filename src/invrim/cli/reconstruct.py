@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from invrim.cli.console import parser, progress_bar
+from invrim.cli.console import AXES, RAW_FILE, parser, progress_bar
 from invrim.errors import InvrimError, OptionError
 
 
@@ -15,12 +15,18 @@ def main(argv: Sequence[str]) -> None:
     from invrim.models import load_model
     from invrim.reconstruction import Job, reconstruct_file, require_separate_results
 
-    job = Job(out=options.out, acceleration=options.acceleration, batch=options.batch, also=tuple(options.also))
+    job = Job(
+        out=options.out,
+        acceleration=options.acceleration,
+        batch=options.batch,
+        also=tuple(options.also),
+        axes=options.axes,
+    )
     require_separate_results(options.inputs, job)
     model = load_model(options.weights, device=_device(options.device))
     failed = []
     for path in _shard(options.inputs, options.shard):
-        if options.skip_existing and (job.out / path.name).is_file():
+        if options.skip_existing and job.outputs(path)["images"].is_file():
             print(f"{path.name}: already there")
             continue
         try:
@@ -38,8 +44,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    p = parser("reconstruct", "Raw files in the fastMRI schema in, one HDF5 file of images each out.")
-    p.add_argument("inputs", type=Path, nargs="+", metavar="IN", help="raw file (.h5)")
+    p = parser("reconstruct", "Raw files in, one HDF5 file of images each out.")
+    p.add_argument("inputs", type=Path, nargs="+", metavar="IN", help=RAW_FILE)
+    p.add_argument("--axes", help=AXES)
     p.add_argument("--out", type=Path, required=True, help="folder of the results")
     p.add_argument("--weights", default="brain", help="a weights file, or the name of weights that ship")
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")

@@ -26,13 +26,13 @@ class SliceEntry:
     maximum: float
     """Of the whole volume."""
     phase_encodes: int
-    """1 or 2, as `invrim.data.formats.header.Header.phase_encodes`."""
+    """1 or 2, as `invrim.data.header.Header.phase_encodes`."""
     mask: Tensor | None
     """The file's own, bool ``(kx,)`` or ``(ky, kx)``."""
     sampled: Tensor
-    """Measured lines or points, bool, as `invrim.data.formats.header.Header.sampled`."""
+    """Measured lines or points, bool, as `invrim.data.header.Header.sampled`."""
     protocol: Tensor
-    """Code of contrast and scanner ``(8,)``, as `invrim.data.formats.header.Header.protocol`."""
+    """Code of contrast and scanner ``(8,)``, as `invrim.data.header.Header.protocol`."""
 
 
 def index_of(folder: Path) -> list[SliceEntry]:

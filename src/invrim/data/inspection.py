@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from invrim.data.formats.fastmri import read_acquisition, read_header
+from invrim.data.formats.opening import open_scan
 from invrim.data.mask_planes import calibration_block
 from invrim.data.masks import calibration_lines
 
@@ -62,17 +62,15 @@ class Inspection:
         ]
 
 
-def inspect_file(path: Path) -> Inspection:
+def inspect_file(path: Path, axes: str | None = None) -> Inspection:
     """Read a file's header and its middle slice.
 
-    Raises
-    ------
-    FileError, DataError
-        As `invrim.data.formats.fastmri.read_acquisition`.
+    Arguments and errors as of `invrim.data.formats.opening.open_scan`.
     """
-    header = read_header(path)
+    scan = open_scan(path, axes)
+    header = scan.header
     middle = header.slices // 2
-    kspace = read_acquisition(path, slice(middle, middle + 1)).kspace[0]
+    kspace = scan.read(slice(middle, middle + 1)).kspace[0]
     mask = header.sampled
     return Inspection(
         name=header.name,

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
-from invrim.data.formats.header import Header
+from invrim.data.header import Header
 from invrim.data.mask_planes import mask_of_file
-from invrim.errors import OptionError, about
+from invrim.data.scan import common_mask
+from invrim.errors import DataError, OptionError, about
 from invrim.operators import LeastSquares, cartesian_fidelity, slab_fidelity
 
 
@@ -38,7 +39,7 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
     """
     if acceleration is None:
         return header.sampled
-    if header.mask is not None:
+    if header.mask is not None or not header.is_cartesian:
         raise OptionError(
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
@@ -47,8 +48,15 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:
-    """Keep only the masked lines or points."""
-    return replace(acquisition, kspace=acquisition.kspace * mask, mask=mask)
+    """Keep only the masked lines or points; where slices differ, of each what was measured of it."""
+    own = acquisition.mask
+    kept = own & mask if own is not None and own.ndim == 3 else mask
+    return replace(acquisition, kspace=acquisition.kspace * kept.reshape(-1, 1, *_grid(kept)), mask=kept)
+
+
+def _grid(mask: Tensor) -> tuple[int, int]:
+    """Axes ``(ky or 1, kx)`` of a mask, whatever its form."""
+    return (1 if mask.ndim == 1 else mask.shape[-2]), mask.shape[-1]
 
 
 def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool = False) -> LeastSquares:
@@ -66,10 +74,14 @@ def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool 
     """
     kspace, sampled = acquisition.kspace, acquisition.mask
     mask = torch.ones(kspace.shape[-1]) if sampled is None else sampled.float()
-    shaped = mask.reshape(1, 1, -1, mask.shape[-1])
+    shaped = mask.reshape(-1, 1, *_grid(mask))
     with about(acquisition.name):
-        maps = maps_from_calibration(kspace, sampled) if coil_maps else None
+        maps = maps_from_calibration(kspace, common_mask(sampled, everywhere=True)) if coil_maps else None
     if slab:
+        if len(shaped) > 1:
+            raise DataError(
+                f"{acquisition.name}: expected one mask for all slices of a slab, got one for each. Use 2D weights."
+            )
         return slab_fidelity(_as_volume(kspace), shaped.unsqueeze(2), None if maps is None else _as_volume(maps))
     return cartesian_fidelity(kspace, shaped, maps)
 

@@ -9,11 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from invrim.data.formats.fastmri import read_acquisition, read_header, write_reconstruction
-from invrim.data.formats.header import Header
+from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
+from invrim.data.formats.opening import open_scan
 from invrim.data.formats.pictures import write_picture
+from invrim.data.geometry import Geometry
+from invrim.data.header import Header
 from invrim.data.masks import require_acceleration
+from invrim.data.orientation import upright
+from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError
 from invrim.files import make_folder, require_separate
@@ -41,6 +45,8 @@ class Job:
     """Slices at a time; of a model in 3D they are one slab. None: 4, and slabs of at most 32."""
     also: tuple[str, ...] = ()
     """Further results, of `ALSO`."""
+    axes: str | None = None
+    """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.also) - set(ALSO):
@@ -54,11 +60,11 @@ class Job:
 
     def outputs(self, path: Path) -> dict[str, Path]:
         """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`."""
-        images = self.out / path.name
+        images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
             "png": images.with_suffix(".png"),
-            "zero-filled": self.out / "zero-filled" / path.name,
+            "zero-filled": self.out / "zero-filled" / images.name,
         }
         return {"images": images, **{kind: every[kind] for kind in self.also}}
 
@@ -69,14 +75,14 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
 
 
 def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
-    """Reconstruct one file and write ``job.out / path.name`` with dataset ``reconstruction``.
+    """Reconstruct one file and write ``job.out / NAME.h5`` with dataset ``reconstruction``.
 
     Parameters
     ----------
     model
         What makes complex images of ``model(fidelity)``, and magnitudes of those.
     path
-        fastMRI-schema file.
+        Raw file of any format that `invrim.data.formats.opening.open_scan` knows.
     job
         Where to, and how.
     on_progress
@@ -93,45 +99,57 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     """
     require_separate_results([path], job)
     outputs = job.outputs(path)
-    images, maximum = reconstruct_slices(model, path, job, on_progress)
+    scan = open_scan(path, job.axes)
+    images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
     if "zero-filled" in outputs:
-        zero_filled, maximum = reconstruct_slices(ZeroFilled(), path, job)
+        zero_filled, maximum = reconstruct_scan(ZeroFilled(), scan, job)
         make_folder(outputs["zero-filled"].parent)
         write_reconstruction(outputs["zero-filled"], zero_filled, {"max": maximum, "source": path.name})
+    geometry = _geometry(scan.header, images)
     if "nifti" in outputs:
-        write_volume(outputs["nifti"], images)
+        write_volume(outputs["nifti"], images, geometry, scan.header.volumes)
     if "png" in outputs:
-        write_picture(outputs["png"], images[len(images) // 2])
+        write_picture(outputs["png"], upright(images[len(images) // 2], geometry))
     return outputs["images"]
 
 
-@torch.no_grad()
 def reconstruct_slices(
     model: Solver, path: Path, job: Job, on_progress: Progress | None = None
 ) -> tuple[Tensor, float]:
-    """Return the magnitudes of a file's slices, float32 ``(slices, y, x)``, and their maximum.
+    """Open a file and `reconstruct_scan` it."""
+    return reconstruct_scan(model, open_scan(path, job.axes), job, on_progress)
 
-    Slices have the size of the file's target where it has one, else of its k-space. Computed where the model is,
+
+@torch.no_grad()
+def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress | None = None) -> tuple[Tensor, float]:
+    """Return the magnitudes of a scan's slices, float32 ``(slices, y, x)``, and their maximum.
+
+    Slices have the size of the scan's target where it has one, else of its k-space. Computed where the model is,
     returned on the CPU.
     """
-    header = read_header(path)
+    header = scan.header
     mask = sampling_mask(header, job.acceleration)
     coil_maps = _takes_coil_maps(model, header)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     slab = model.ndim == 3
     done: list[Tensor] = []
     for chosen in _parts(header.slices, job.batch, slab=slab):
-        acquisition = undersampled(read_acquisition(path, chosen), mask)
+        acquisition = undersampled(scan.read(chosen), mask)
         fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab).to(device)
         metadata = header.protocol.to(device).expand(1 if slab else len(acquisition.kspace), -1)
         images = model.magnitude(fidelity, reconstruct(model, fidelity, metadata)).float().cpu()
-        done.append(crop_centre(images[0] if slab else images, header.target_size or header.matrix))
+        done.append(crop_centre(images[0] if slab else images, header.image_size))
         if on_progress is not None:
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
     return volume, float(volume.max())
+
+
+def _geometry(header: Header, images: Tensor) -> Geometry | None:
+    known = header.geometry
+    return None if known is None else known.cropped(header.matrix, images.shape[-2:])
 
 
 def _parts(slices: int, batch: int | None, *, slab: bool) -> list[slice]:

@@ -1,5 +1,6 @@
-"""The few lines of an ISMRMRD header that are read: where the scanner left k-space empty, and which one it was."""
+"""The few lines of an ISMRMRD header that are read of a fastMRI file: what was encoded, and which scanner it was."""
 
+import math
 from xml.etree import ElementTree
 
 from invrim.errors import DataError
@@ -39,6 +40,36 @@ def zero_padding(header: bytes | str) -> tuple[int, int] | None:
         return None
     left = size // 2 - centre
     return left, left + maximum + 1
+
+
+def voxel_sizes(header: bytes | str) -> tuple[float, float, float] | None:
+    """Voxel sizes of the encoded space in millimetres, along phase encoding, readout and slices.
+
+    Returns
+    -------
+    tuple or None
+        None where the header gives no field of view or matrix.
+
+    Raises
+    ------
+    DataError
+        The header is not XML, or a size is no positive number.
+    """
+    root = _root(header)
+    sizes = []
+    for axis in "yxz":  # of ISMRMRD, whose x is the readout
+        view = _text(root, "encoding", "encodedSpace", "fieldOfView_mm", axis)
+        matrix = _text(root, "encoding", "encodedSpace", "matrixSize", axis)
+        if view is None or matrix is None:
+            return None
+        try:
+            sizes.append(float(view) / int(matrix))
+        except (ValueError, ZeroDivisionError) as error:
+            raise _foreign(error) from error
+    if not all(0 < size < math.inf for size in sizes):
+        return None
+    phase, readout, between = sizes
+    return phase, readout, between
 
 
 def scanner_model(header: bytes | str) -> str | None:

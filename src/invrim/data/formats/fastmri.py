@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
+from invrim.data.formats.fastmri_header import header_of, read_header
 from invrim.data.formats.hdf5 import dataset, open_read, open_write
-from invrim.data.formats.header import Header, header_of, read_header
 from invrim.data.formats.reconstructions import read_reconstruction, read_target, write_reconstruction
+from invrim.data.header import Header
 from invrim.errors import DataError, ShapeError
 
 __all__ = [
+    "FastMRIScan",
     "Header",
     "kspace_slices",
     "read_acquisition",
@@ -33,6 +35,19 @@ __all__ = [
 ]
 
 _TRUTH = "truth_"
+
+
+class FastMRIScan:
+    """A file in the schema, read slice by slice; see `invrim.data.scan.Scan`."""
+
+    noise = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header = read_header(path)
+
+    def read(self, slices: slice | None = None) -> Acquisition:
+        return read_acquisition(self.path, slices)
 
 
 def read_acquisition(path: Path, slices: slice | None = None) -> Acquisition:
@@ -62,6 +77,7 @@ def read_acquisition(path: Path, slices: slice | None = None) -> Acquisition:
             mask=header.mask,
             target=None if target is None else torch.from_numpy(target.astype(np.float32)),
             attributes=header.attributes,
+            geometry=header.geometry,
         )
 
 

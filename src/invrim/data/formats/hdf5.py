@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from invrim.errors import DataError, FileError
-from invrim.files import atomic_write, reason
+from invrim.errors import FileError, InvrimError
+from invrim.files import atomic_write, reason, require_file
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -30,10 +30,7 @@ def open_handle(path: Path) -> h5py.File:
         The file is missing, of another kind, or cut short.
     """
     path = Path(path)
-    if path.is_dir():
-        raise FileError(f"{path}: expected an HDF5 file, got a folder. Give its files, e.g. {path / '*.h5'}.")
-    if not path.is_file():
-        raise FileError(f"{path}: expected an HDF5 file, got nothing at this path. Check the spelling.")
+    require_file(path, "an HDF5 file")
     try:
         with path.open("rb") as raw:
             start = raw.read(len(_SIGNATURE))
@@ -55,9 +52,9 @@ def damage_as_file_error(path: Path) -> Iterator[None]:
     """Turn what h5py raises on missing or corrupt bytes into one `FileError`."""
     try:
         yield
-    except (FileError, DataError):
+    except InvrimError:
         raise
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:  # of all of these h5py makes use
         raise _damaged(path, error) from error
 
 

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 from torch import Tensor
 
+from invrim.data.geometry import Geometry
 from invrim.errors import DataError, FileError, OptionError
 from invrim.files import atomic_write, reason
 
@@ -85,14 +86,30 @@ def slices(volume: Volume, plane: Plane) -> np.ndarray:
     return np.ascontiguousarray(stack)
 
 
-def write_volume(path: Path, stack: Tensor) -> None:
-    """Write slices, float32 ``(n, y, x)``, as NIfTI with axes ``(x, y, n)`` and voxels of 1 mm.
+def write_volume(path: Path, stack: Tensor, geometry: Geometry | None = None, volumes: int = 1) -> None:
+    """Write slices, float32 ``(n, y, x)``, as NIfTI with axes ``(x, y, n)``, or ``(x, y, n, volume)`` of several.
 
-    Spacing and orientation are not known from the slices alone; the affine is the identity and its code says
-    *unknown*, so that no viewer takes it for a patient's.
+    Without a geometry voxels are 1 mm. Where spacing alone is known, or not even that, the affine's code says
+    *unknown*, so that no viewer takes the axes for a patient's.
+
+    Parameters
+    ----------
+    path
+        ``.nii`` or ``.nii.gz``.
+    stack
+        Of several volumes one after the other.
+    geometry
+        Of the stack as it is, its axes x, y and n.
+    volumes
+        How many the stack holds.
     """
-    image = nibabel.Nifti1Image(stack.permute(2, 1, 0).cpu().numpy(), affine=None)
-    image.header.set_sform(np.eye(4), code="unknown")
+    known = geometry or Geometry.of_spacing((1, 1, 1))
+    array = stack.unflatten(0, (volumes, -1)).permute(3, 2, 1, 0).cpu().numpy()
+    image = nibabel.Nifti1Image(array if volumes > 1 else array[..., 0], known.affine)
+    image.header.set_xyzt_units("mm")
+    code = "scanner" if known.is_oriented else "unknown"
+    image.set_sform(known.affine, code=code)
+    image.set_qform(known.affine if known.is_oriented else None, code=code)
     with atomic_write(path) as temporary:
         nibabel.save(image, temporary)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Attribute
+from invrim.data.formats.fastmri_header import target_name
 from invrim.data.formats.hdf5 import dataset, open_read, open_write
-from invrim.data.formats.header import target_name
 from invrim.errors import DataError, FileError, ShapeError
 
 

@@ -1,7 +1,6 @@
 """What is in a fastMRI-schema file, without loading its k-space."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,63 +10,16 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Attribute
-from invrim.data.formats.encoding import scanner_model, zero_padding
+from invrim.data.formats.encoding import scanner_model, voxel_sizes, zero_padding
 from invrim.data.formats.hdf5 import attributes, dataset, open_read
-from invrim.data.protocol import protocol_code
+from invrim.data.geometry import Geometry
+from invrim.data.header import Header
 from invrim.errors import DataError, about
 
 Read = TypeVar("Read")
 
 _TARGETS = ("reconstruction_rss", "reconstruction_esc")
 """Root sum of squares of several coils, and the emulated single coil's image: the challenge's targets of either."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """Sizes and conventions of one fastMRI-schema file."""
-
-    name: str
-    """File name with suffix."""
-    slices: int
-    coils: int
-    """Number of coils; 1 for single-coil files."""
-    matrix: tuple[int, int]
-    """Size of k-space, ``(ky, kx)`` = (readout, phase encoding), or two phase encodings."""
-    phase_encodes: int
-    """How many of the two axes are phase encodings, along which samples may be left out: 1 or 2."""
-    mask: Tensor | None
-    """The file's own, bool ``(kx,)``, of two phase encodings ``(ky, kx)``; None where it has none. See `sampled`."""
-    padding: tuple[int, int] | None
-    """Lines ``[left, right)`` that the scanner encoded; None when the file has no ISMRMRD header."""
-    scanner: str | None
-    """Its model, e.g. ``"Skyra"``; None where no ISMRMRD header names it."""
-    target_name: str | None
-    """Dataset with the image to recover; None when the file has none."""
-    target_size: tuple[int, int] | None
-    """Its size ``(y, x)``."""
-    maximum: float | None
-    """Largest intensity of the volume, as the file states it."""
-    attributes: Mapping[str, Attribute]
-    """All scalar attributes."""
-
-    @property
-    def sampled(self) -> Tensor:
-        """Measured lines, bool ``(kx,)``: in the mask, and encoded by the scanner, which zero-fills the others.
-
-        Of two phase encodings: measured points, ``(ky, kx)``.
-        """
-        columns = self.matrix[1]
-        left, right = self.padding or (0, columns)
-        line = torch.arange(columns)
-        encoded = (line >= left) & (line < right)
-        if self.phase_encodes == 2:
-            encoded = encoded.expand(self.matrix)
-        return encoded if self.mask is None else encoded & self.mask
-
-    @property
-    def protocol(self) -> Tensor:
-        """Code of contrast and scanner, float32 ``(8,)``, see `invrim.data.protocol.protocol_code`."""
-        return protocol_code(self.attributes.get("acquisition"), self.scanner)
 
 
 def read_header(path: Path) -> Header:
@@ -106,6 +58,7 @@ def header_of(file: h5py.File) -> Header:
         target_size=_target_size(file, target, kspace.shape[0]) if target else None,
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
         attributes=plain,
+        geometry=_geometry(file),
     )
     if not header.sampled.any():
         raise DataError(
@@ -142,6 +95,11 @@ def _from_xml(file: h5py.File, read: Callable[[bytes], Read | None]) -> Read | N
         return None
     with about(file.filename):
         return read(dataset(file, "ismrmrd_header")[()])
+
+
+def _geometry(file: h5py.File) -> Geometry | None:
+    sizes = _from_xml(file, voxel_sizes)
+    return None if sizes is None else Geometry.of_spacing(sizes)
 
 
 def _mask(file: h5py.File, matrix: tuple[int, int]) -> Tensor:

@@ -1,0 +1,76 @@
+"""Open a raw file of any format: which one it is follows from its suffix, or, of HDF5, from what is in it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import h5py
+
+from invrim.data.formats.fastmri import FastMRIScan
+from invrim.data.formats.hdf5 import open_read
+from invrim.data.scan import LoadedScan, Scan
+from invrim.errors import FileError, OptionError
+from invrim.files import require_file
+
+HDF5_SUFFIXES = (".h5", ".hdf5", ".mrd")
+READERS = {
+    ".cfl": "bart",
+    ".hdr": "bart",
+    ".dat": "twix",
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".mat": "arrays",
+}
+"""Suffix -> module beside this one, whose ``read(path)`` returns an `Acquisition`."""
+NEED_AXES = "arrays"
+"""Of these the axes must be said: ``read(path, axes)``."""
+
+
+def open_scan(path: Path, axes: str | None = None) -> Scan:
+    """Open a raw file.
+
+    Parameters
+    ----------
+    path
+        fastMRI or ISMRMRD HDF5, BART ``.cfl`` or ``.hdr``, Siemens ``.dat``, NumPy ``.npy`` or ``.npz``, ``.mat``.
+    axes
+        Names of an array's axes, e.g. ``"coil ky kx"``; only of arrays, which do not say it themselves.
+
+    Raises
+    ------
+    FileError
+        Missing, damaged, or of no known format.
+    DataError
+        What the file says contradicts itself.
+    OptionError
+        Axes for a file that needs none.
+    MissingExtraError
+        The format is read by a package that is not installed.
+    """
+    path = Path(path)
+    require_file(path)
+    suffix = path.suffix.lower()
+    reader = READERS.get(suffix)
+    if axes is not None and reader != NEED_AXES:
+        raise OptionError(
+            f"{path}: expected --axes for arrays only, got {axes!r} for {suffix or 'no suffix'}. Drop it."
+        )
+    if reader is None and suffix not in HDF5_SUFFIXES:
+        known = ", ".join(sorted({*HDF5_SUFFIXES, *READERS}))
+        raise FileError(
+            f"{path}: expected a raw file of {known}, got {suffix or 'no suffix'}. Convert it to one of these."
+        )
+    if reader is None:
+        reader = "ismrmrd" if _is_ismrmrd(path) else None
+    if reader is None:
+        return FastMRIScan(path)
+    read = import_module(f"invrim.data.formats.{reader}").read
+    return LoadedScan(read(path, axes) if reader == NEED_AXES else read(path))
+
+
+def _is_ismrmrd(path: Path) -> bool:
+    """Whether a group holds what the ISMRMRD library writes, ``xml`` beside ``data``."""
+    with open_read(path) as file:
+        groups = [file.get(name) for name in file if file.get(name, getclass=True) is h5py.Group]
+        return "kspace" not in file and any({"xml", "data"} <= set(group) for group in groups)

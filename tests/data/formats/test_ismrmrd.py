@@ -1,0 +1,210 @@
+"""ISMRMRD files: every readout in its place, every place in the patient."""
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from data.ismrmrd_files import PointScan
+from invrim.data.formats.opening import open_scan
+from invrim.errors import DataError, FileError, InvrimError
+from invrim.models.baselines import ZeroFilled
+from invrim.operators import ifft_centred
+from invrim.reconstruction import Job, reconstruct_file
+
+_SIDEWAYS = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+ORIENTATIONS = {
+    "axial": np.eye(3),
+    "axial, turned": np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+    "coronal": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "sagittal": _SIDEWAYS,
+    "oblique": np.linalg.qr(np.array([[0.8, 0.3, 0.2], [-0.2, 0.9, 0.3], [0.1, -0.4, 0.9]]))[0].T,
+}
+
+
+def images_of(path):
+    acquisition = open_scan(path).read()
+    return torch.linalg.vector_norm(ifft_centred(acquisition.kspace), dim=1)
+
+
+def in_plane(directions, position):
+    """Three points of the slice through ``position``, in patient coordinates."""
+    return [np.asarray(position) + np.array(uv) @ directions[:2] for uv in ((12, -8), (-20, 14), (4, 22))]
+
+
+def brightest(nifti):
+    """RAS coordinates of the three brightest local maxima, brightest first."""
+    image = nibabel.load(nifti)
+    array = np.squeeze(image.get_fdata()).copy()
+    array = array.reshape(*array.shape, *(1,) * (3 - array.ndim))
+    found = []
+    for _ in range(3):
+        peak = np.unravel_index(array.argmax(), array.shape)
+        found.append((image.affine @ [*peak, 1])[:3])
+        low = [max(0, n - 4) for n in peak]
+        array[low[0] : peak[0] + 5, low[1] : peak[1] + 5, low[2] : peak[2] + 5] = 0
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("directions", ORIENTATIONS.values(), ids=ORIENTATIONS)
+@pytest.mark.parametrize("matrix", [(48, 40, 1), (47, 41, 1)], ids=["even", "odd"])
+def test_points_come_out_where_they_are(tmp_path, directions, matrix):
+    position = (1.0, -2.0, 3.0)
+    points = in_plane(directions, position)
+    raw = PointScan(points=points, directions=directions, position=position, matrix=matrix).write(tmp_path / "a.h5")
+    reconstruct_file(ZeroFilled(), raw, Job(out=tmp_path / "out", also=("nifti",)))
+    ras = np.stack(points) * [-1, -1, 1]
+    assert np.abs(brightest(tmp_path / "out" / "a.nii.gz") - ras).max() < 1.8, "a voxel is 2.2 mm"
+
+
+@pytest.mark.parametrize("directions", [np.eye(3), ORIENTATIONS["oblique"]], ids=["axial", "oblique"])
+def test_points_of_a_volume_come_out_where_they_are(tmp_path, directions):
+    position = np.array([1.0, -2.0, 3.0])
+    points = [position + np.array(uvw) @ directions for uvw in ((12, -8, 9), (-20, 14, -6), (4, 22, 0))]
+    raw = PointScan(
+        points=points, directions=directions, position=position, matrix=(32, 24, 16), fov=(96, 80, 48)
+    ).write(tmp_path / "a.h5")
+    reconstruct_file(ZeroFilled(), raw, Job(out=tmp_path / "out", also=("nifti",)))
+    ras = np.stack(points) * [-1, -1, 1]
+    assert np.abs(brightest(tmp_path / "out" / "a.nii.gz") - ras).max() < 2.5, "a voxel is 3.3 mm"
+
+
+def test_slices_come_in_the_order_of_their_places(tmp_path):
+    raw = PointScan(slices=4, points=((5, 5, 15),), brightness=(1,), slice_distance=6).write(tmp_path / "a.h5")
+    scan = open_scan(raw)
+    energy = scan.read().kspace.abs().square().flatten(1).sum(dim=1)
+    assert energy.argmax() == 2, "3 mm + 2 x 6 mm is the slice of the point"
+    assert scan.header.geometry.spacing == pytest.approx((2.2, 2, 6))
+
+
+def test_oversampling_is_removed_and_averages_averaged(tmp_path):
+    plain = open_scan(PointScan(oversampling=1).write(tmp_path / "a.h5")).read()
+    averaged = open_scan(PointScan(oversampling=2, averages=2).write(tmp_path / "b.h5")).read()
+    assert plain.kspace.shape == averaged.kspace.shape == (1, 3, 48, 40)
+    images, twice = ifft_centred(plain.kspace), ifft_centred(averaged.kspace)
+    # Twice the field of view at the same voxels: the unitary transform makes sqrt(2) of it. Averages are 0.5 and 1.5.
+    assert (twice / 2**0.5 - images).norm() < 5e-2 * images.norm()
+
+
+def test_reverse_lines_are_turned_round(tmp_path):
+    # An odd readout has its middle in the middle, from either end.
+    plain = images_of(PointScan(matrix=(47, 40, 1), oversampling=1).write(tmp_path / "a.h5"))
+    turned = images_of(PointScan(matrix=(47, 40, 1), oversampling=1, reverse=True).write(tmp_path / "b.h5"))
+    torch.testing.assert_close(turned, plain)
+
+
+def test_worthless_samples_are_discarded(tmp_path):
+    plain = images_of(PointScan().write(tmp_path / "a.h5"))
+    torch.testing.assert_close(images_of(PointScan(discard=5).write(tmp_path / "b.h5")), plain)
+
+
+def test_noise_is_kept_apart(tmp_path):
+    scan = open_scan(PointScan(noise_scans=2).write(tmp_path / "a.h5"))
+    assert scan.noise.shape == (3, 128)
+    assert scan.read().mask is None
+
+
+def test_partial_fourier_leaves_lines_out(tmp_path):
+    # 30 of 40 lines, of which number 10 is zero frequency.
+    raw = PointScan(centre=10, lines=lambda _: range(30), acceleration=1).write(tmp_path / "a.h5")
+    acquisition = open_scan(raw).read()
+    assert acquisition.mask.tolist() == [False] * 10 + [True] * 30
+    assert not acquisition.kspace[..., :10].any()
+
+
+def test_lines_that_got_lost_are_reported_and_not_sampled(tmp_path):
+    raw = PointScan(lines=lambda _: [n for n in range(40) if n not in (7, 30)]).write(tmp_path / "a.h5")
+    acquisition = open_scan(raw).read()
+    assert (~acquisition.mask).nonzero().flatten().tolist() == [7, 30]
+    assert acquisition.notices == (
+        "2 of 40 lines are missing, though the scan was not accelerated: treated as not sampled",
+    )
+
+
+def test_every_repetition_has_its_own_lines(tmp_path):
+    raw = PointScan(
+        repetitions=2, acceleration=2, lines=lambda repetition: sorted({*range(repetition, 40, 2), *range(16, 25)})
+    ).write(tmp_path / "a.h5")
+    scan = open_scan(raw)
+    first, second = scan.read(slice(0, 1)), scan.read(slice(1, 2))
+    assert scan.header.volumes == 2
+    assert first.mask.shape == (1, 1, 40)
+    assert (first.mask != second.mask).sum() == 31
+    assert not (first.kspace * ~first.mask[:, None]).any()
+    reconstruct_file(ZeroFilled(), raw, Job(out=tmp_path / "out", also=("nifti",)))
+    assert nibabel.load(tmp_path / "out" / "a.nii.gz").shape == (40, 48, 1, 2)
+
+
+def test_unknown_orientation_leaves_voxel_sizes(tmp_path):
+    raw = PointScan(directions=np.zeros((3, 3))).write(tmp_path / "a.h5")
+    scan = open_scan(raw)
+    assert not scan.header.geometry.is_oriented
+    assert scan.header.geometry.spacing == pytest.approx((2.2, 2, 5))
+    assert "position and orientation are not known: voxel sizes only" in scan.header.notices
+
+
+def test_scanner_and_protocol_reach_the_attributes(tmp_path):
+    header = open_scan(PointScan().write(tmp_path / "a.h5")).header
+    assert (header.scanner, header.attributes["acquisition"]) == ("Skyra", "points")
+
+
+@pytest.mark.parametrize(
+    ("scan", "message"),
+    [
+        (PointScan(lines=lambda _: [0, 41]), "expected encoding steps within a matrix of 40 x 1"),
+        (PointScan(lines=lambda _: [3], matrix=(48, 40, 400)), None),
+    ],
+)
+def test_a_header_that_contradicts_its_data(tmp_path, scan, message):
+    if message is None:
+        scan = PointScan(lines=lambda _: [3])
+        raw = scan.write(tmp_path / "a.h5")
+        enlarge(raw)
+        message = "expected a matrix of the size of the data"
+    else:
+        raw = scan.write(tmp_path / "a.h5")
+    with pytest.raises(DataError, match=message):
+        open_scan(raw)
+
+
+def enlarge(path):
+    import h5py
+
+    with h5py.File(path, "a") as file:
+        xml = file["dataset/xml"][0].decode().replace("<y>40</y>", "<y>60000</y>").replace("<z>1</z>", "<z>60000</z>")
+        del file["dataset/xml"]
+        file["dataset/xml"] = np.array([xml], dtype=h5py.string_dtype())
+
+
+def test_only_noise_is_no_image(tmp_path):
+    with pytest.raises(DataError, match="expected image data, got noise or navigators alone"):
+        open_scan(PointScan(lines=lambda _: [], noise_scans=1).write(tmp_path / "a.h5"))
+
+
+def test_damaged_files_end_in_one_line(tmp_path):
+    raw = PointScan(coils=2, matrix=(16, 12, 1)).write(tmp_path / "a.h5").read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        data = bytearray(raw)
+        if number % 2:
+            data = data[: rng.integers(1, len(raw))]
+        else:
+            for place in rng.integers(0, len(raw), 20):
+                data[place] = rng.integers(256)
+        (tmp_path / "b.h5").write_bytes(data)
+        said = ""
+        try:
+            open_scan(tmp_path / "b.h5").read()
+        except InvrimError as error:
+            said = str(error)
+        assert "\n" not in said
+
+
+def test_links_elsewhere_are_not_followed(tmp_path):
+    import h5py
+
+    raw = PointScan().write(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["dataset"] = h5py.ExternalLink(str(raw), "dataset")
+    with pytest.raises(FileError):
+        open_scan(tmp_path / "b.h5")
