@@ -42,7 +42,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.run
+bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/depth.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/budget.py
@@ -51,6 +51,7 @@ bench: $(VENV)/.run
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/stability_figure.py
 	$(BIN)/python benchmarks/volume.py
+	$(BIN)/python benchmarks/nufft.py
 	$(BIN)/python docs/fill_tables.py
 
 instruments: $(VENV)/.dev

@@ -62,6 +62,18 @@ def depth_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\nState of {state}, each number from a fresh process; {origin(result)}."
 
 
+def nufft_table(result: dict[str, Any]) -> str:
+    """One line a number of spokes."""
+    head = ["spokes", "two Fourier transforms a coil", "nonuniform transform and adjoint", "times faster"]
+    body = [
+        [str(row["spokes"]), f"{row['toeplitz_s']:.2f} s", f"{row['transforms_s']:.2f} s", f"{row['ratio']:.1f}"]
+        for row in result["results"]
+    ]
+    setting = result["setting"]
+    what = f"{setting['coils']} coils, {setting['size']} x {setting['size']} pixels, {setting['repeats']} rounds"
+    return f"{table(head, body)}\n\nMedians, {what}, one thread; {origin(result)}."
+
+
 Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
 """Marker -> file that fills it, and how."""
 REGIONS: Regions = {
@@ -92,6 +104,7 @@ PAGES: dict[Path, Regions] = {
         "precision": ("stability.json", precision_table),
         "gain": ("stability.json", gain_table),
     },
+    ROOT / "docs" / "trajectories.md": {"nufft": ("nufft.json", nufft_table)},
     ROOT / "docs" / "volumes.md": {
         "depth3d": ("volume.json", volume_tables.depth_table),
         "arithmetic": ("volume.json", volume_tables.arithmetic_table),

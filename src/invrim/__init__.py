@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from invrim.invertible import Invertible, InvertibleChain
     from invrim.layers import ReversibleBlock
     from invrim.models import IRIM, RIM, load_model
-    from invrim.operators import CartesianMRI, LeastSquares
+    from invrim.operators import CartesianMRI, LeastSquares, NonCartesianMRI
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,7 @@ _HOME = {
     "ReversibleBlock": "invrim.layers",
     "CartesianMRI": "invrim.operators",
     "LeastSquares": "invrim.operators",
+    "NonCartesianMRI": "invrim.operators",
     "IRIM": "invrim.models",
     "RIM": "invrim.models",
     "load_model": "invrim.models",
@@ -32,6 +33,7 @@ __all__ = [
     "Invertible",
     "InvertibleChain",
     "LeastSquares",
+    "NonCartesianMRI",
     "ReversibleBlock",
     "load_model",
 ]

@@ -5,10 +5,13 @@ from invrim.operators.cartesian import cartesian_fidelity
 from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.convolution import Filter, convolution
 from invrim.operators.crop import crop_centre
+from invrim.operators.density_compensation import density_compensation
 from invrim.operators.fidelity import DataFidelity, LeastSquares, Rescaled
 from invrim.operators.fourier import FourierTransform, fft_centred, ifft_centred
 from invrim.operators.mri import CartesianMRI, CoilMaps, SamplingMask
+from invrim.operators.noncartesian import NonCartesianMRI, noncartesian_fidelity
 from invrim.operators.norm import Scaled, normalised, operator_norm
+from invrim.operators.nufft import NonuniformFourierTransform
 from invrim.operators.parallel_beam import ParallelBeam
 from invrim.operators.real_part import RealPart
 from invrim.operators.slab import encode_slices, slab_fidelity
@@ -22,6 +25,8 @@ __all__ = [
     "FourierTransform",
     "LeastSquares",
     "LinearOperator",
+    "NonCartesianMRI",
+    "NonuniformFourierTransform",
     "ParallelBeam",
     "RealPart",
     "Rescaled",
@@ -31,9 +36,11 @@ __all__ = [
     "conjugate_gradient",
     "convolution",
     "crop_centre",
+    "density_compensation",
     "encode_slices",
     "fft_centred",
     "ifft_centred",
+    "noncartesian_fidelity",
     "normalised",
     "operator_norm",
     "slab_fidelity",
