@@ -9,11 +9,18 @@ from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.gridding import maps_from_trajectory
 from invrim.data.header import Header
 from invrim.data.mask_planes import mask_of_file
 from invrim.data.scan import common_mask
 from invrim.errors import DataError, OptionError, about
-from invrim.operators import LeastSquares, cartesian_fidelity, slab_fidelity
+from invrim.operators import (
+    LeastSquares,
+    cartesian_fidelity,
+    density_compensation,
+    noncartesian_fidelity,
+    slab_fidelity,
+)
 
 
 def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
@@ -48,7 +55,12 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:
-    """Keep only the masked lines or points; where slices differ, of each what was measured of it."""
+    """Keep only the masked lines or points; where slices differ, of each what was measured of it.
+
+    What was measured along a trajectory is kept as it is.
+    """
+    if acquisition.trajectory is not None:
+        return acquisition
     own = acquisition.mask
     kept = own & mask if own is not None and own.ndim == 3 else mask
     return replace(acquisition, kspace=acquisition.kspace * kept.reshape(-1, 1, *_grid(kept)), mask=kept)
@@ -65,13 +77,15 @@ def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool 
     Parameters
     ----------
     acquisition
-        ``b`` slices.
+        ``b`` slices; if every slice has a trajectory of its own, only one.
     coil_maps
         Estimate maps, of a single coil too, from their own calibration lines. Else every coil's image is by itself, for
         models with as many images as coils.
     slab
         One volume ``(1, b, y, x)``, for models in 3D, instead of ``b`` images.
     """
+    if acquisition.trajectory is not None:
+        return _fidelity_along(acquisition, acquisition.trajectory, coil_maps=coil_maps, slab=slab)
     kspace, sampled = acquisition.kspace, acquisition.mask
     mask = torch.ones(kspace.shape[-1]) if sampled is None else sampled.float()
     shaped = mask.reshape(-1, 1, *_grid(mask))
@@ -84,6 +98,19 @@ def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool 
             )
         return slab_fidelity(_as_volume(kspace), shaped.unsqueeze(2), None if maps is None else _as_volume(maps))
     return cartesian_fidelity(kspace, shaped, maps)
+
+
+def _fidelity_along(acquisition: Acquisition, trajectory: Tensor, *, coil_maps: bool, slab: bool) -> LeastSquares:
+    if slab or len(trajectory) > 1:
+        raise DataError(
+            f"{acquisition.name}: expected slices with one trajectory, got {'a slab' if slab else len(trajectory)}. "
+            f"Use 2D weights, and one slice at a time where trajectories differ."
+        )
+    size = acquisition.image_size or ()
+    weights = density_compensation(trajectory[0], size)
+    with about(acquisition.name):
+        maps = maps_from_trajectory(acquisition.kspace, trajectory[0], size, weights) if coil_maps else None
+        return noncartesian_fidelity(acquisition.kspace, trajectory[0], size, maps, weights)
 
 
 def _as_volume(stack: Tensor) -> Tensor:

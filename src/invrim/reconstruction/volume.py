@@ -135,7 +135,9 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     slab = model.ndim == 3
     done: list[Tensor] = []
-    for chosen in _parts(header.slices, job.batch, slab=slab):
+    # Slices along trajectories may each have one of their own.
+    batch = job.batch if header.is_cartesian else 1
+    for chosen in _parts(header.slices, batch, slab=slab):
         acquisition = undersampled(scan.read(chosen), mask)
         fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab).to(device)
         metadata = header.protocol.to(device).expand(1 if slab else len(acquisition.kspace), -1)
