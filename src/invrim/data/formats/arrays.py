@@ -89,8 +89,8 @@ def _ordered(path: Path, kspace: np.ndarray, axes: str | None, *, is_path: bool)
     fit = set(names) <= set(known) and set(known[-2:]) <= set(names) and len(set(names)) == len(names) == kspace.ndim
     if not fit:
         raise OptionError(
-            f"{path}: expected {kspace.ndim} different axes of {' '.join(known)}, the last two of these among them, for "
-            f'an array {kspace.shape}, got "{axes}". It looks like --axes "{guess_axes(kspace.shape, is_path=is_path)}".'
+            f"{path}: expected {kspace.ndim} different axes of {' '.join(known)}, the last two among them, got "
+            f'"{axes}" for an array {kspace.shape}. It looks like --axes "{guess_axes(kspace.shape, is_path=is_path)}".'
         )
     present = [name for name in known if name in names]
     ordered = kspace.transpose([names.index(name) for name in present])
