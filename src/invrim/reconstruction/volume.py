@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from invrim import __version__
+from invrim.data.formats.dicom import SUFFIX, require_pydicom, write_series
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.opening import open_scan
@@ -20,7 +22,7 @@ from invrim.data.orientation import upright
 from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError
-from invrim.files import make_folder, require_separate
+from invrim.files import make_folder, require_replaceable, require_separate
 from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
@@ -29,7 +31,7 @@ from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampl
 _BATCH = 4
 _SLAB = 32
 """Slices, of models in 2D and in 3D, where nothing else is asked for."""
-ALSO = ("nifti", "png", "zero-filled")
+ALSO = ("nifti", "dicom", "png", "zero-filled")
 Progress = Callable[[int, int], None]
 
 
@@ -57,12 +59,15 @@ class Job:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
         if self.acceleration is not None:
             require_acceleration(self.acceleration)
+        if "dicom" in self.also:
+            require_pydicom()
 
     def outputs(self, path: Path) -> dict[str, Path]:
-        """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`."""
+        """Files and folders that a raw file will become: images under "images", the rest under their names in `ALSO`."""
         images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
+            "dicom": self.out / f"{path.stem}-dicom",
             "png": images.with_suffix(".png"),
             "zero-filled": self.out / "zero-filled" / images.name,
         }
@@ -99,6 +104,8 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     """
     require_separate_results([path], job)
     outputs = job.outputs(path)
+    if "dicom" in outputs:
+        require_replaceable(outputs["dicom"], SUFFIX)
     scan = open_scan(path, job.axes)
     images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
@@ -110,6 +117,11 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     geometry = _geometry(scan.header, images)
     if "nifti" in outputs:
         write_volume(outputs["nifti"], images, geometry, scan.header.volumes)
+    if "dicom" in outputs:
+        write_series(
+            outputs["dicom"], images, geometry, scan.header.volumes,
+            description=f"{path.stem} by invrim", software=f"invrim {__version__}",
+        )  # fmt: skip
     if "png" in outputs:
         write_picture(outputs["png"], upright(images[len(images) // 2], geometry))
     return outputs["images"]
