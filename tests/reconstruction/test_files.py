@@ -70,7 +70,7 @@ def test_results_on_disk(tmp_path, model):
     out = reconstruct_file(model, raw, job)
     assert read_reconstruction(out).shape == (3, 48, 40)
     names = sorted(str(p.relative_to(job.out)) for p in job.out.rglob("*") if p.is_file())
-    assert names == ["a.h5", "a.nii.gz", "a.png", "zero-filled/a.h5"]
+    assert names == ["a.h5", "a.json", "a.nii.gz", "a.png", "zero-filled/a.h5"]
 
 
 def test_a_dicom_folder_holds_the_images_of_the_hdf5_file(tmp_path, model):

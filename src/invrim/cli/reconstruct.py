@@ -21,12 +21,13 @@ def main(argv: Sequence[str]) -> None:
         batch=options.batch,
         also=tuple(options.also),
         axes=options.axes,
+        weights=Path(options.weights).name,
     )
     require_separate_results(options.inputs, job)
     model = load_model(options.weights, device=_device(options.device))
     failed = []
     for path in _shard(options.inputs, options.shard):
-        if options.skip_existing and job.outputs(path)["images"].is_file():
+        if options.skip_existing and all(result.exists() for result in job.outputs(path).values()):
             print(f"{path.name}: already there")
             continue
         try:

@@ -27,6 +27,7 @@ from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
+from invrim.reconstruction.record import record_of, write_record
 
 _BATCH = 4
 _SLAB = 32
@@ -47,6 +48,8 @@ class Job:
     """Slices at a time; of a model in 3D they are one slab. None: 4, and slabs of at most 32."""
     also: tuple[str, ...] = ()
     """Further results, of `ALSO`."""
+    weights: str | None = None
+    """Name of the model's weights, for the record beside the images."""
     axes: str | None = None
     """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
 
@@ -63,7 +66,7 @@ class Job:
             require_pydicom()
 
     def outputs(self, path: Path) -> dict[str, Path]:
-        """Files and folders that a raw file will become: images under "images", the rest under their names in `ALSO`."""
+        """Files and folders that a raw file will become: "images", "record", and `ALSO` by their names."""
         images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
@@ -71,7 +74,7 @@ class Job:
             "png": images.with_suffix(".png"),
             "zero-filled": self.out / "zero-filled" / images.name,
         }
-        return {"images": images, **{kind: every[kind] for kind in self.also}}
+        return {"images": images, "record": images.with_suffix(".json"), **{kind: every[kind] for kind in self.also}}
 
 
 def require_separate_results(paths: Sequence[Path], job: Job) -> None:
@@ -81,6 +84,8 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
 
 def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
     """Reconstruct one file and write ``job.out / NAME.h5`` with dataset ``reconstruction``.
+
+    ``NAME.json`` beside it says what made it, see `invrim.reconstruction.record`.
 
     Parameters
     ----------
@@ -110,6 +115,9 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
+    mask = sampling_mask(scan.header, job.acceleration)
+    record = record_of(model, scan.header, mask, images, weights=job.weights, acceleration=job.acceleration)
+    write_record(outputs["record"], record)
     if "zero-filled" in outputs:
         zero_filled, maximum = reconstruct_scan(ZeroFilled(), scan, job)
         make_folder(outputs["zero-filled"].parent)
