@@ -200,6 +200,10 @@ def test_what_a_protocol_is_not_defined_for_says_so():
     for protocol in ("slice", "cmrxrecon"):
         with pytest.raises(DataError, match=r"target has 1 empty slices: .* choose protocol fastmri"):
             found(protocol, empty, prediction)
+    target_of_many, prediction_of_many = arrays(104)
+    target_of_many[51] = 0
+    with pytest.raises(DataError, match="target has 1 empty slices"):
+        found("calgary", target_of_many, prediction_of_many)
     with pytest.raises(DataError, match="prediction has 1 empty slices"):
         found("cmrxrecon", target, empty)
     with pytest.raises(OptionError, match="Give more slices"):
