@@ -9,13 +9,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from invrim.data.eigenvectors import CHUNK_ENTRIES, largest_eigenvectors
 from invrim.errors import DataError, OptionError, ShapeError
-
-_SQUARINGS = 10
-"""Of the matrix at a pixel: its 1024th power is the projection onto the largest eigenvector. On a real 13-coil head it
-is what a full decomposition finds to 2e-6; 256th powers miss that by 0.02 where two eigenvalues are alike."""
-_CHUNK_ENTRIES = 2**18
-"""Entries of the matrices that are in memory at a time: 2 MiB, which a processor's cache holds."""
 
 
 def espirit_maps(
@@ -53,8 +48,8 @@ def espirit_maps(
     Returns
     -------
     Tensor
-        Complex ``(b, coil, [z,] y, x)``, of the k-space's type. The phase of the largest coil is 0 at every pixel; the
-        phase common to all coils is not defined by the method.
+        Complex ``(b, coil, [z,] y, x)``, of the k-space's type. The phase common to all coils is not defined
+        by the method: here one of the largest is real at every pixel.
 
     Raises
     ------
@@ -130,8 +125,8 @@ def _maps(kernels: Tensor, size: Sequence[int], crop: float, ramp: float) -> Ten
     for axis, n in enumerate(size[1:], start=1):
         lines = torch.tensordot(_waves(n, lines), lines, dims=([1], [axis])).movedim(0, axis)
     waves = _waves(size[0], lines)
-    rows = max(1, _CHUNK_ENTRIES // (math.prod(size[1:]) * coils**2))
-    maps = [_eigenvectors(torch.tensordot(some, lines, dims=1), crop, ramp) for some in waves.split(rows)]
+    rows = max(1, CHUNK_ENTRIES // (math.prod(size[1:]) * coils**2))
+    maps = [_faded(torch.tensordot(some, lines, dims=1), crop, ramp) for some in waves.split(rows)]
     return torch.cat(maps).movedim(-1, 0)
 
 
@@ -143,23 +138,10 @@ def _waves(n: int, like: Tensor) -> Tensor:
     return torch.exp(2j * math.pi / n * torch.outer(pixel, frequency)).to(like.dtype)
 
 
-def _eigenvectors(matrices: Tensor, crop: float, ramp: float) -> Tensor:
-    """Largest eigenvectors ``(..., coil)`` of ``(..., coil, coil)``, faded by their eigenvalues.
-
-    By squaring, which takes a fraction of the time of a full decomposition of every matrix.
-    """
-    power = matrices
-    for _ in range(_SQUARINGS):
-        # All are positive semidefinite, so that the trace is their size.
-        trace = power.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)[..., None, None]
-        power = power / trace.clamp_min(torch.finfo(trace.dtype).tiny)
-        power = power @ power
-    strongest = power.diagonal(dim1=-2, dim2=-1).real.argmax(dim=-1)[..., None, None]
-    vector = power.take_along_dim(strongest, dim=-1)
-    length = torch.linalg.vector_norm(vector, dim=-2, keepdim=True)
-    vector = vector / length.clamp_min(torch.finfo(length.dtype).tiny)
-    eigenvalue = (vector.mH @ matrices @ vector).real
-    return (vector * _weight(eigenvalue, crop, ramp)).squeeze(-1)
+def _faded(matrices: Tensor, crop: float, ramp: float) -> Tensor:
+    """Largest eigenvectors ``(..., coil)`` of ``(..., coil, coil)``, faded by their eigenvalues."""
+    vectors, eigenvalues = largest_eigenvectors(matrices)
+    return vectors * _weight(eigenvalues, crop, ramp).unsqueeze(-1)
 
 
 def _weight(eigenvalue: Tensor, crop: float, ramp: float) -> Tensor:
