@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> None:
         batch=options.batch,
         also=tuple(options.also),
         axes=options.axes,
+        maps=options.maps,
     )
     require_separate_results(options.inputs, job)
     model = load_model(options.weights, device=_device(options.device))
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder of the results")
     p.add_argument("--weights", default="brain", help="a weights file, or the name of weights that ship")
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")
+    p.add_argument("--maps", default="calibration", help="coil maps by: calibration, adaptive or espirit")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
     p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti png zero-filled")

@@ -52,10 +52,15 @@ def _maps(images: Tensor, block: int) -> Tensor:
 
 
 def _covariance(images: Tensor, block: int) -> Tensor:
-    """Mean over blocks, ``(y - block + 1, x, coil, coil)``; beyond left and right there is nothing."""
-    products = images.unsqueeze(1) * images.conj().unsqueeze(0)
-    coils = len(images)
-    planes = torch.view_as_real(products).permute(0, 1, 4, 2, 3).flatten(0, 2)
-    means = F.avg_pool2d(planes, block, stride=1, padding=(0, block // 2))
-    parts = means.unflatten(0, (coils, coils, 2)).permute(3, 4, 0, 1, 2).contiguous()
-    return torch.view_as_complex(parts)
+    """Sum over blocks, ``(y - block + 1, x, coil, coil)``; beyond left and right there is nothing."""
+    pixels = F.pad(images, (block // 2, block // 2)).permute(1, 2, 0)
+    products = pixels.unsqueeze(-1) * pixels.conj().unsqueeze(-2)
+    return _sliding_sum(_sliding_sum(products, block, dim=0), block, dim=1)
+
+
+def _sliding_sum(x: Tensor, width: int, dim: int) -> Tensor:
+    count = x.shape[dim] - width + 1
+    total = x.narrow(dim, 0, count).clone()
+    for shift in range(1, width):
+        total += x.narrow(dim, shift, count)
+    return total

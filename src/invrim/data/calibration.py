@@ -46,6 +46,22 @@ def low_resolution(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
     return ifft_centred(kspace * window)
 
 
+def calibration_region(size: tuple[int, int], mask: Tensor | None, width: int) -> list[slice]:
+    """Where k-space is fully sampled around its centre, at most ``width`` wide, along ``(ky, kx)``.
+
+    ``mask`` as of `low_resolution`; of a plane of points it is the largest block that is symmetric about the centre.
+    """
+    around = [slice(max(n // 2 - width // 2, 0), n // 2 - width // 2 + width) for n in size]
+    if mask is None:
+        sampled = [slice(0, n) for n in size]
+    elif mask.ndim == 1:
+        sampled = [slice(0, size[0]), calibration_lines(mask)]
+    else:
+        half = calibration_block(mask)
+        sampled = [slice(n // 2 - h, n // 2 + h + 1) for n, h in zip(size, half, strict=True)]
+    return [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(around, sampled, strict=True)]
+
+
 def require_slices(kspace: Tensor) -> None:
     """Refuse what has other axes than ``(b, coil, ky, kx)``."""
     if kspace.ndim != 4:

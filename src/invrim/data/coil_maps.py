@@ -3,7 +3,65 @@
 import torch
 from torch import Tensor
 
-from invrim.data.calibration import low_resolution
+from invrim.data.adaptive_combination import adaptive_maps
+from invrim.data.calibration import calibration_region, low_resolution, require_slices
+from invrim.data.espirit import espirit_maps
+from invrim.errors import OptionError
+
+METHODS = ("calibration", "adaptive", "espirit")
+"""Ways to estimate coil maps: each coil's low-resolution image, their covariance around every pixel, or ESPIRiT."""
+_ESPIRIT_WIDTH = 24
+"""Of ESPIRiT's calibration region, as everybody takes it."""
+
+
+def require_method(method: str) -> None:
+    """Refuse the name of a method that there is not."""
+    if method not in METHODS:
+        raise OptionError(f"expected coil maps by {', '.join(METHODS)}, got {method!r}. Choose one of these.")
+
+
+def estimate_maps(kspace: Tensor, mask: Tensor | None = None, method: str = "calibration") -> Tensor:
+    """Estimate coil maps by one of `METHODS`.
+
+    All carry the smooth phase of the object, so that the combined image is nearly real, whatever the method leaves open.
+
+    Parameters
+    ----------
+    kspace, mask
+        As of `maps_from_calibration`.
+    method
+        ``"calibration"``: `maps_from_calibration`. ``"adaptive"``: `invrim.data.adaptive_combination.adaptive_maps`.
+        ``"espirit"``: `invrim.data.espirit.espirit_maps`, whose maps fade to 0 where nothing calibrates and which needs
+        at least 6 calibration lines, or 6 x 6 points.
+
+    Returns
+    -------
+    Tensor
+        Complex ``(b, coil, y, x)``.
+
+    Raises
+    ------
+    OptionError
+        Another method.
+    DataError
+        Too little of the centre was measured for the method.
+    """
+    require_method(method)
+    if method == "calibration":
+        return maps_from_calibration(kspace, mask)
+    if method == "adaptive":
+        maps = adaptive_maps(kspace, mask)
+    else:
+        require_slices(kspace)
+        region = calibration_region((kspace.shape[-2], kspace.shape[-1]), mask, _ESPIRIT_WIDTH)
+        maps = espirit_maps(kspace, calibration=region)
+    return _with_phase_of(maps, low_resolution(kspace, mask))
+
+
+def _with_phase_of(maps: Tensor, images: Tensor) -> Tensor:
+    """Turn the maps of every pixel together, so that they combine the coils' images to a real one."""
+    combined = (maps.conj() * images).sum(dim=1, keepdim=True)
+    return maps * torch.exp(1j * combined.angle())
 
 
 def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:

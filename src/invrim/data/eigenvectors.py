@@ -31,7 +31,7 @@ def largest_eigenvectors(matrices: Tensor) -> tuple[Tensor, Tensor]:
     for _ in range(_SQUARINGS):
         # All are positive semidefinite, so that the trace is their size.
         trace = power.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)[..., None, None]
-        power = power / trace.clamp_min(torch.finfo(trace.dtype).tiny)
+        power = power * trace.clamp_min(torch.finfo(trace.dtype).tiny).reciprocal()
         power = power @ power
     strongest = power.diagonal(dim1=-2, dim2=-1).real.argmax(dim=-1)[..., None, None]
     vector = power.take_along_dim(strongest, dim=-1)

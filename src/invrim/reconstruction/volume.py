@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from invrim.data.coil_maps import require_method
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.opening import open_scan
@@ -47,12 +48,15 @@ class Job:
     """Further results, of `ALSO`."""
     axes: str | None = None
     """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
+    maps: str = "calibration"
+    """How coil maps are estimated, of `invrim.data.coil_maps.METHODS`."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.also) - set(ALSO):
             raise OptionError(
                 f"expected --also of {', '.join(ALSO)}, got {', '.join(sorted(unknown))}. Choose of these."
             )
+        require_method(self.maps)
         if self.batch is not None and self.batch < 1:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
         if self.acceleration is not None:
@@ -139,7 +143,7 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
     batch = job.batch if header.is_cartesian else 1
     for chosen in _parts(header.slices, batch, slab=slab):
         acquisition = undersampled(scan.read(chosen), mask)
-        fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab).to(device)
+        fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab, maps=job.maps).to(device)
         metadata = header.protocol.to(device).expand(1 if slab else len(acquisition.kspace), -1)
         images = model.magnitude(fidelity, reconstruct(model, fidelity, metadata)).float().cpu()
         done.append(crop_centre(images[0] if slab else images, header.image_size))
