@@ -33,7 +33,7 @@ def test_a_map_is_the_largest_eigenvector_of_the_covariance_around_its_pixel(pix
 
 
 def test_a_block_of_one_pixel_is_the_image_over_its_root_sum_of_squares():
-    kspace, _, blobs = scan()
+    kspace, _, _ = scan()
     images = low_resolution(kspace)
     found = adaptive_maps(kspace, block=1)
     combined = (found.conj() * images).sum(dim=1).abs()
@@ -41,7 +41,7 @@ def test_a_block_of_one_pixel_is_the_image_over_its_root_sum_of_squares():
 
 
 def test_chunks_and_scale_do_not_show(monkeypatch):
-    kspace, _, blobs = scan()
+    kspace, _, _ = scan()
     whole = adaptive_maps(kspace)
     torch.testing.assert_close(adaptive_maps(2.0**-70 * kspace), whole)
     monkeypatch.setattr(module, "CHUNK_ENTRIES", 1)

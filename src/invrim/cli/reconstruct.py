@@ -22,6 +22,7 @@ def main(argv: Sequence[str]) -> None:
         also=tuple(options.also),
         axes=options.axes,
         maps=options.maps,
+        prewhiten=options.prewhitening,
     )
     require_separate_results(options.inputs, job)
     model = load_model(options.weights, device=_device(options.device))
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--weights", default="brain", help="a weights file, or the name of weights that ship")
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")
     p.add_argument("--maps", default="calibration", help="coil maps by: calibration, adaptive or espirit")
+    p.add_argument(
+        "--no-prewhitening", dest="prewhitening", action="store_false", help="leave the coils' noise as it is"
+    )
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
     p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti png zero-filled")

@@ -23,7 +23,7 @@ def require_method(method: str) -> None:
 def estimate_maps(kspace: Tensor, mask: Tensor | None = None, method: str = "calibration") -> Tensor:
     """Estimate coil maps by one of `METHODS`.
 
-    All carry the smooth phase of the object, so that the combined image is nearly real, whatever the method leaves open.
+    All carry the smooth phase of the object, so that the combined image is nearly real.
 
     Parameters
     ----------

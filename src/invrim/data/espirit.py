@@ -19,8 +19,8 @@ def espirit_maps(
     calibration: int | Sequence[slice] = 24,
     kernel: int = 6,
     threshold: float = 0.02,
-    crop: float = 0.8,
-    ramp: float = 0.15,
+    crop: float = 0.9,
+    ramp: float = 0.05,
 ) -> Tensor:
     """Estimate coil maps from the null space of a calibration region.
 

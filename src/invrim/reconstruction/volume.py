@@ -18,9 +18,10 @@ from invrim.data.geometry import Geometry
 from invrim.data.header import Header
 from invrim.data.masks import require_acceleration
 from invrim.data.orientation import upright
+from invrim.data.prewhitening import prewhitened, scaled_whitening_matrix
 from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
-from invrim.errors import OptionError, WeightsError
+from invrim.errors import OptionError, WeightsError, about
 from invrim.files import make_folder, require_separate
 from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
@@ -50,6 +51,8 @@ class Job:
     """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
     maps: str = "calibration"
     """How coil maps are estimated, of `invrim.data.coil_maps.METHODS`."""
+    prewhiten: bool = True
+    """Make the coils' noise equal and independent where the file holds a noise scan, and the model takes coil maps."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.also) - set(ALSO):
@@ -141,8 +144,11 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
     done: list[Tensor] = []
     # Slices along trajectories may each have one of their own.
     batch = job.batch if header.is_cartesian else 1
+    whitening = _whitening(scan) if job.prewhiten and coil_maps else None
     for chosen in _parts(header.slices, batch, slab=slab):
         acquisition = undersampled(scan.read(chosen), mask)
+        if whitening is not None:
+            acquisition = prewhitened(acquisition, whitening)
         fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab, maps=job.maps).to(device)
         metadata = header.protocol.to(device).expand(1 if slab else len(acquisition.kspace), -1)
         images = model.magnitude(fidelity, reconstruct(model, fidelity, metadata)).float().cpu()
@@ -151,6 +157,14 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
     return volume, float(volume.max())
+
+
+def _whitening(scan: Scan) -> Tensor | None:
+    """Matrix that whitens the scan, once for all of its slices; None where nothing is known of its noise."""
+    if scan.noise is None:
+        return None
+    with about(scan.header.name):
+        return scaled_whitening_matrix(scan.noise)
 
 
 def _geometry(header: Header, images: Tensor) -> Geometry | None:
