@@ -1,5 +1,6 @@
 """Scans with a noise scan are prewhitened: the noise of the image falls, and units stay where they can."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from invrim.data.simulation import simulate_volume
 from invrim.errors import DataError
 from invrim.models.baselines import ZeroFilled
 from invrim.models.cg_sense import ConjugateGradientSENSE
-from invrim.reconstruction import Job
+from invrim.reconstruction import Job, reconstruct_file
 from invrim.reconstruction.volume import reconstruct_scan
 from scans import phantom
 
@@ -81,3 +82,15 @@ def test_noise_that_is_no_base_names_the_file_and_the_way_out(tmp_path):
     with pytest.raises(DataError, match=r"^a\.h5: .* singular covariance .* or reconstruct without prewhitening"):
         images(ZeroFilled(), scan, tmp_path)
     assert images(ZeroFilled(), scan, tmp_path, prewhiten=False).isfinite().all()
+
+
+def test_the_record_says_so(tmp_path, monkeypatch):
+    scan = noisy_scan(COUPLED)
+    monkeypatch.setattr("invrim.reconstruction.volume.open_scan", lambda *_: scan)
+    found = {}
+    for prewhiten in (True, False):
+        job = Job(out=tmp_path, prewhiten=prewhiten, maps="espirit")
+        reconstruct_file(ZeroFilled(), tmp_path / "raw" / "a.h5", job)
+        found[prewhiten] = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert {key: record["prewhitened"] for key, record in found.items()} == {True: True, False: False}
+    assert found[True]["coil_maps"] == "espirit"

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from invrim import __version__
 from invrim.data.coil_maps import require_method
+from invrim.data.formats.dicom import SUFFIX, require_pydicom, write_series
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.opening import open_scan
@@ -22,16 +24,17 @@ from invrim.data.prewhitening import prewhitened, scaled_whitening_matrix
 from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError, about
-from invrim.files import make_folder, require_separate
+from invrim.files import make_folder, require_replaceable, require_separate
 from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
+from invrim.reconstruction.record import record_of, write_record
 
 _BATCH = 4
 _SLAB = 32
 """Slices, of models in 2D and in 3D, where nothing else is asked for."""
-ALSO = ("nifti", "png", "zero-filled")
+ALSO = ("nifti", "dicom", "png", "zero-filled")
 Progress = Callable[[int, int], None]
 
 
@@ -47,6 +50,8 @@ class Job:
     """Slices at a time; of a model in 3D they are one slab. None: 4, and slabs of at most 32."""
     also: tuple[str, ...] = ()
     """Further results, of `ALSO`."""
+    weights: str | None = None
+    """Name of the model's weights, for the record beside the images."""
     axes: str | None = None
     """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
     maps: str = "calibration"
@@ -64,16 +69,19 @@ class Job:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
         if self.acceleration is not None:
             require_acceleration(self.acceleration)
+        if "dicom" in self.also:
+            require_pydicom()
 
     def outputs(self, path: Path) -> dict[str, Path]:
-        """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`."""
+        """Files and folders that a raw file will become: "images", "record", and `ALSO` by their names."""
         images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
+            "dicom": self.out / f"{path.stem}-dicom",
             "png": images.with_suffix(".png"),
             "zero-filled": self.out / "zero-filled" / images.name,
         }
-        return {"images": images, **{kind: every[kind] for kind in self.also}}
+        return {"images": images, "record": images.with_suffix(".json"), **{kind: every[kind] for kind in self.also}}
 
 
 def require_separate_results(paths: Sequence[Path], job: Job) -> None:
@@ -83,6 +91,8 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
 
 def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
     """Reconstruct one file and write ``job.out / NAME.h5`` with dataset ``reconstruction``.
+
+    ``NAME.json`` beside it says what made it, see `invrim.reconstruction.record`.
 
     Parameters
     ----------
@@ -106,10 +116,18 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     """
     require_separate_results([path], job)
     outputs = job.outputs(path)
+    if "dicom" in outputs:
+        require_replaceable(outputs["dicom"], SUFFIX)
     scan = open_scan(path, job.axes)
     images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
+    mask = sampling_mask(scan.header, job.acceleration)
+    record = record_of(
+        model, scan.header, mask, images, weights=job.weights, acceleration=job.acceleration,
+        maps=job.maps if model.coil_maps else None, prewhitened=_prewhitens(model, scan, job),
+    )  # fmt: skip
+    write_record(outputs["record"], record)
     if "zero-filled" in outputs:
         zero_filled, maximum = reconstruct_scan(ZeroFilled(), scan, job)
         make_folder(outputs["zero-filled"].parent)
@@ -117,6 +135,11 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     geometry = _geometry(scan.header, images)
     if "nifti" in outputs:
         write_volume(outputs["nifti"], images, geometry, scan.header.volumes)
+    if "dicom" in outputs:
+        write_series(
+            outputs["dicom"], images, geometry, scan.header.volumes,
+            description=f"{path.stem} by invrim", software=f"invrim {__version__}",
+        )  # fmt: skip
     if "png" in outputs:
         write_picture(outputs["png"], upright(images[len(images) // 2], geometry))
     return outputs["images"]
@@ -144,7 +167,7 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
     done: list[Tensor] = []
     # Slices along trajectories may each have one of their own.
     batch = job.batch if header.is_cartesian else 1
-    whitening = _whitening(scan) if job.prewhiten and coil_maps else None
+    whitening = _whitening(scan) if _prewhitens(model, scan, job) else None
     for chosen in _parts(header.slices, batch, slab=slab):
         acquisition = undersampled(scan.read(chosen), mask)
         if whitening is not None:
@@ -157,6 +180,11 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
     return volume, float(volume.max())
+
+
+def _prewhitens(model: Solver, scan: Scan, job: Job) -> bool:
+    """Whether there is noise to whiten, and the model takes any mixture of coils."""
+    return job.prewhiten and model.coil_maps and scan.header.coils > 1 and scan.noise is not None
 
 
 def _whitening(scan: Scan) -> Tensor | None:
