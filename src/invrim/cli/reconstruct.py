@@ -21,6 +21,8 @@ def main(argv: Sequence[str]) -> None:
         batch=options.batch,
         also=tuple(options.also),
         axes=options.axes,
+        maps=options.maps,
+        prewhiten=options.prewhitening,
         weights=Path(options.weights).name,
     )
     require_separate_results(options.inputs, job)
@@ -51,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder of the results")
     p.add_argument("--weights", default="brain", help="a weights file, or the name of weights that ship")
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")
+    p.add_argument("--maps", default="calibration", help="coil maps by: calibration, adaptive or espirit")
+    p.add_argument(
+        "--no-prewhitening", dest="prewhitening", action="store_false", help="leave the coils' noise as it is"
+    )
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
     p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti dicom png zero-filled")
