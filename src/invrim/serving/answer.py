@@ -46,13 +46,11 @@ class Service:
             return self._learned(measurement)
         except Exception as error:  # whatever it is, the scanner waits for an image
             why = _in_words(error)
-            _log.warning("no image by %s: %s", self.name, why, exc_info=not isinstance(error, InvrimError))
         try:
             return self._conventional(measurement, why)
         except Exception as error:
-            failed = _in_words(error)
-            _log.warning("no conventional image either: %s", failed, exc_info=not isinstance(error, InvrimError))
-            return Answer(texts=(f"No image by {self.name}: {why}", f"No conventional image either: {failed}"))
+            texts = (f"No image by {self.name}: {why}", f"No conventional image either: {_in_words(error)}")
+            return Answer(texts=texts)
 
     def _learned(self, measurement: Measurement) -> Answer:
         table = measurement.table()
@@ -66,24 +64,22 @@ class Service:
 
     def _conventional(self, measurement: Measurement, why: str) -> Answer:
         table = usable(measurement.table())
-        known = True
+        no_header = ""
         try:
             plan = plan_of(measurement.xml, table["head"])
             acquisition = self._assembled(plan, table)
         except InvrimError as error:
-            _log.warning("placing lines by their counters alone: %s", _in_words(error))
-            known, plan = False, plan_without_header(table["head"])
+            no_header, plan = _in_words(error), plan_without_header(table["head"])
             acquisition = self._assembled(plan, table)
         stack = root_sum_of_squares(acquisition)
-        if not stack.isfinite().all():
-            raise DataError("expected samples whose image is finite, got larger ones. Scale them down.")
-        series = Series(description="root sum of squares", comments=f"not by {self.name}: {why}", sizes_known=known)
+        series = Series(description="root sum of squares", comments=f"not by {self.name}: {why}", sizes_known=not no_header)
         texts = [f"No image by {self.name}, but the root sum of squares: {why}"]
         left_out = len(measurement.heads) - len(table)
         if left_out:
-            texts.append(f"{left_out} of {len(measurement.heads)} readouts were left out")
-        if not known:
-            texts.append("the size of a voxel is not known, and the field of view given as 0")
+            texts.append(f"{left_out} of {len(measurement.heads)} readouts were left out.")
+        if no_header:
+            reason = "" if no_header == why else f": {no_header}"
+            texts.append(f"Lines were placed by their counters alone, and the field of view is given as 0{reason}")
         images = images_of(stack, plan, table["head"], series)
         return Answer(images=tuple(images), texts=(*texts, *acquisition.notices), is_learned=False)
 
@@ -112,7 +108,10 @@ class Answer:
     is_learned: bool = True
 
 
-def _in_words(error: BaseException) -> str:
-    """One line of what happened, also of errors that were not foreseen."""
+def _in_words(error: Exception) -> str:
+    """One line of what happened; of errors that nobody foresaw the log has the rest."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, InvrimError) and text else f"{type(error).__name__}: {text}"
+    if isinstance(error, InvrimError):
+        return text
+    _log.error("an error that was not foreseen", exc_info=error)
+    return f"{type(error).__name__}: {text}"

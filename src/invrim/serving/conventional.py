@@ -19,6 +19,8 @@ _IN_COMMON = (
     "trajectory_dimensions",
 )  # fmt: skip
 """Fields that all readouts of an image share."""
+_LARGEST = 1e15
+"""Of a sample: the sum of squares of many such is still within float32."""
 
 
 @torch.no_grad()
@@ -34,7 +36,7 @@ def root_sum_of_squares(acquisition: Acquisition) -> Tensor:
 
 
 def usable(table: np.ndarray) -> np.ndarray:
-    """Leave out readouts that are empty, no image or not finite, and such as differ from most of the others.
+    """Leave out readouts that are empty, no image, not finite or absurdly large, and such as differ from most others.
 
     Raises
     ------
@@ -42,9 +44,11 @@ def usable(table: np.ndarray) -> np.ndarray:
         None remain.
     """
     head = table["head"]
-    good = image_readouts(head) & np.array([len(row) > 0 and bool(np.isfinite(row).all()) for row in table["data"]])
+    # NaN is not below either.
+    sound = [len(row) > 0 and bool((np.abs(row) < _LARGEST).all()) for row in table["data"]]
+    good = image_readouts(head) & np.array(sound)
     if not good.any():
-        raise DataError("expected a readout with finite samples, got none. Measure again.")
+        raise DataError(f"expected a readout with finite samples below {_LARGEST:g}, got none. Measure again.")
     kinds = np.stack([head[field] for field in _IN_COMMON], axis=1)
     _, kind, count = np.unique(kinds[good], axis=0, return_inverse=True, return_counts=True)
     good[good] = kind.reshape(-1) == count.argmax()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 
@@ -14,6 +15,7 @@ from invrim.serving.wire import Limits
 _log = logging.getLogger(__name__)
 _WAITING = 16
 """Clients that may wait for their turn; the system refuses further ones."""
+_LAST_PORT = 2**16 - 1
 _GLANCE = 0.25
 """Seconds between looks at whether to stop."""
 
@@ -26,7 +28,7 @@ class Server:
     service
         What every client is served with.
     host, port
-        Where to listen; port 0 takes a free one, see `address`.
+        Where to listen; port 0 takes a free one, and `address` says which.
     limits
         For every client.
 
@@ -40,22 +42,8 @@ class Server:
         self.service = service
         self.limits = limits
         self._stopping = threading.Event()
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-            self._socket = socket.create_server((host, port), family=family, backlog=_WAITING)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise OptionError(
-                f"expected a free address of this machine to listen at, got {host}:{port} ({reason}). "
-                f"Choose another --host or --port."
-            ) from error
-        self._socket.settimeout(_GLANCE)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
+        self._socket = _listening(host, port)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
 
     def serve(self) -> None:
         """Serve until `stop`; then finish the client that is there, and tell those that wait."""
@@ -81,3 +69,19 @@ class Server:
             except OSError:
                 return
             turn_away(connection, self.limits, self._stopping)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _LAST_PORT:
+        raise OptionError(f"expected a port from 0 to {_LAST_PORT}, got {port}. The usual one is 9002.")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=_WAITING)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+        raise OptionError(
+            f"expected a free address of this machine to listen at, got {host}:{port} ({reason.lower()}). "
+            f"Choose another --host or --port."
+        ) from error
+    listening.settimeout(_GLANCE)
+    return listening

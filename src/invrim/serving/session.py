@@ -23,7 +23,8 @@ def serve_client(connection: socket.socket, service: Service, limits: Limits, st
         started = time.monotonic()
         measurement = receive(wire)
         if not wire.received:
-            _log.info("left without a word")
+            _log.info("sent nothing")
+            wire.send(protocol.close_message())
             return
         _log.info("%s, in %.1f s", _received(measurement, wire.received), time.monotonic() - started)
         started = time.monotonic()
@@ -58,7 +59,7 @@ def _answer(service: Service, measurement: Measurement) -> Answer:
 def _send(wire: Wire, answer: Answer) -> None:
     for text in answer.texts:
         wire.send(protocol.text_message(text))
-        _log.info("told the client: %s", text)
+        _log.log(logging.INFO if answer.images and answer.is_learned else logging.WARNING, "told the client: %s", text)
     for image in answer.images:
         wire.send(protocol.image_message(image))
     wire.send(protocol.close_message())
