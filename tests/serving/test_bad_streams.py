@@ -19,7 +19,7 @@ SCAN = PointScan(matrix=(32, 24, 1))
 
 
 class Failing(ZeroFilled):
-    def forward(self, fidelity):
+    def forward(self, _):
         raise RuntimeError("no such kernel")
 
 

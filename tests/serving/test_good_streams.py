@@ -62,7 +62,9 @@ def place_of(image, voxel):
     """LPS of a voxel ``(x, y, z)`` by nothing but the image's own header."""
     axes = np.array([image.read_dir[:], image.phase_dir[:], image.slice_dir[:]])
     size = np.array(image.matrix_size)
-    return np.array(image.position[:]) + ((np.array(voxel) - size // 2) * np.array(image.field_of_view[:]) / size) @ axes
+    return (
+        np.array(image.position[:]) + ((np.array(voxel) - size // 2) * np.array(image.field_of_view[:]) / size) @ axes
+    )
 
 
 def brightest(image):

@@ -72,7 +72,9 @@ class Service:
             no_header, plan = _in_words(error), plan_without_header(table["head"])
             acquisition = self._assembled(plan, table)
         stack = root_sum_of_squares(acquisition)
-        series = Series(description="root sum of squares", comments=f"not by {self.name}: {why}", sizes_known=not no_header)
+        series = Series(
+            description="root sum of squares", comments=f"not by {self.name}: {why}", sizes_known=not no_header
+        )
         texts = [f"No image by {self.name}, but the root sum of squares: {why}"]
         left_out = len(measurement.heads) - len(table)
         if left_out:

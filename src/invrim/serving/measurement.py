@@ -70,7 +70,7 @@ def receive(wire: Wire) -> Measurement:
 def _take_message(wire: Wire, measurement: Measurement) -> bool:
     """Read one message; False if it was the last."""
     wire.begin()
-    number = protocol.NUMBER.unpack(wire.read(protocol.NUMBER.size))[0]
+    number = wire.read_number(protocol.NUMBER)
     match number:
         case Message.CLOSE:
             return False
@@ -111,14 +111,14 @@ def _take_readout(wire: Wire, measurement: Measurement) -> bool:
 
 def _skip_image(wire: Wire) -> None:
     size = protocol.voxel_bytes(wire.read(protocol.IMAGE_HEADER_BYTES).tobytes())
-    wire.skip(protocol.ATTRIBUTE_LENGTH.unpack(wire.read(protocol.ATTRIBUTE_LENGTH.size))[0])
+    wire.skip(wire.read_number(protocol.ATTRIBUTE_LENGTH))
     if size is None:
         raise StreamError("expected an image of a type that MRD has, got another, of unknown length. Send raw data.")
     wire.skip(size)
 
 
 def _text(wire: Wire) -> bytes:
-    return wire.read(protocol.TEXT_LENGTH.unpack(wire.read(protocol.TEXT_LENGTH.size))[0]).tobytes()
+    return wire.read(wire.read_number(protocol.TEXT_LENGTH)).tobytes()
 
 
 def _ignore(what: str, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -86,10 +87,14 @@ class Wire:
         """Read exactly ``size`` bytes, uint8; memory is touched only as they come."""
         self.claim(size)
         found = np.empty(size, np.uint8)
-        view, done = memoryview(found), 0
+        view, done = found.data, 0
         while done < size:
             done += self._receive_into(view[done:], size - done)
         return found
+
+    def read_number(self, kind: struct.Struct) -> int:
+        """Read one number."""
+        return int(kind.unpack(self.read(kind.size).tobytes())[0])
 
     def skip(self, size: int) -> None:
         """Read exactly ``size`` bytes and forget them."""
