@@ -116,7 +116,7 @@ def _along_path(name: str, stack: torch.Tensor, trajectory: np.ndarray, size: np
     is_real = points.dtype.kind in "fiu"
     if not is_real or points.shape[1:] != (readouts, samples, 2) or len(points) not in {1, slices}:
         raise ShapeError(
-            f"expected a real trajectory ([{slices},] {readouts}, {samples}, 2) as k-space has it, got "
+            f"expected a trajectory ([{slices},] {readouts}, {samples}, 2), real, as k-space has it, got "
             f"{trajectory.dtype} {trajectory.shape}. Reorder it: ky and kx of every sample last."
         )
     if not kspace.numel() or not torch.isfinite(torch.view_as_real(kspace)).all():

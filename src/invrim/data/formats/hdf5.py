@@ -10,8 +10,6 @@ import numpy as np
 from invrim.errors import FileError, InvrimError
 from invrim.files import atomic_write, reason, require_file
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
 
 @contextlib.contextmanager
 def open_read(path: Path) -> Iterator[h5py.File]:
@@ -32,9 +30,8 @@ def open_handle(path: Path) -> h5py.File:
     path = Path(path)
     require_file(path, "an HDF5 file")
     try:
-        with path.open("rb") as raw:
-            start = raw.read(len(_SIGNATURE))
-        if start != _SIGNATURE:
+        path.open("rb").close()  # says it where reading is not allowed
+        if not h5py.is_hdf5(path):
             raise FileError(f"{path}: expected an HDF5 file, got other content. Convert it to the fastMRI schema.")
         return h5py.File(path, "r")
     except FileError:
