@@ -86,8 +86,8 @@ def write_array(path: Path, array: np.ndarray | Tensor) -> None:
         raise FileError(f"cannot write {data} and {header.name}: one of them is a folder. Move it away.")
     # Contexts end in reverse: the data are renamed first, and what lacks its header is nothing to any reader.
     with atomic_write(header) as text, atomic_write(data) as samples:
-        text.write_text(f"# Dimensions\n{' '.join(map(str, shape))}\n", encoding="ascii")
         values.ravel(order="F").tofile(samples)
+        text.write_text(f"# Dimensions\n{' '.join(map(str, shape))}\n", encoding="ascii")
         header.unlink(missing_ok=True)
 
 

@@ -77,12 +77,12 @@ _WRITERS: dict[str, tuple[Callable[[Path, Acquisition], None], frozenset[str]]] 
 def _parts(acquisition: Acquisition) -> dict[str, str]:
     """What there is beside k-space and its mask, in words."""
     size, target = acquisition.image_size, acquisition.target
-    cropped = size is not None and size != tuple(acquisition.kspace.shape[-2:])
+    whole = tuple(acquisition.kspace.shape[-2:]) if target is None else tuple(target.shape[-2:])
     parts = {
-        "target": None if target is None else "the image to recover",
+        "target": None if target is None else "the image to recover, {} x {}".format(*target.shape[-2:]),
         "truth": "the truth of the simulation" if acquisition.truth else None,
         "attributes": ", ".join(sorted(set(acquisition.attributes) - {"phase_encodes"})) or None,
-        "size": f"the images' size, {size[0]} x {size[1]}" if size and cropped else None,
+        "size": f"the images' size, {size[0]} x {size[1]}" if size and size != whole else None,
         "geometry": None if acquisition.geometry is None else "where the slices lie",
         "volumes": f"that slices are of {acquisition.volumes} volumes" if acquisition.volumes > 1 else None,
         "noise": None if acquisition.noise is None else "the noise scan",
