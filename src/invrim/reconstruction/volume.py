@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from invrim.data.formats.bart import write_images
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.opening import open_scan
@@ -29,7 +30,7 @@ from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampl
 _BATCH = 4
 _SLAB = 32
 """Slices, of models in 2D and in 3D, where nothing else is asked for."""
-ALSO = ("nifti", "png", "zero-filled")
+ALSO = ("nifti", "cfl", "png", "zero-filled")
 Progress = Callable[[int, int], None]
 
 
@@ -59,14 +60,19 @@ class Job:
             require_acceleration(self.acceleration)
 
     def outputs(self, path: Path) -> dict[str, Path]:
-        """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`."""
+        """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`.
+
+        BART's images are a second file too, "cfl header".
+        """
         images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
+            "cfl": images.with_suffix(".cfl"),
             "png": images.with_suffix(".png"),
             "zero-filled": self.out / "zero-filled" / images.name,
         }
-        return {"images": images, **{kind: every[kind] for kind in self.also}}
+        pair = {"cfl header": images.with_suffix(".hdr")} if "cfl" in self.also else {}
+        return {"images": images, **{kind: every[kind] for kind in self.also}, **pair}
 
 
 def require_separate_results(paths: Sequence[Path], job: Job) -> None:
@@ -110,6 +116,9 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     geometry = _geometry(scan.header, images)
     if "nifti" in outputs:
         write_volume(outputs["nifti"], images, geometry, scan.header.volumes)
+    if "cfl" in outputs:
+        is_volume = scan.header.attributes.get("phase_encodes") == 2
+        write_images(outputs["cfl"], images, scan.header.volumes, is_volume=is_volume)
     if "png" in outputs:
         write_picture(outputs["png"], upright(images[len(images) // 2], geometry))
     return outputs["images"]

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from invrim.data.acquisition import Acquisition
 from invrim.data.formats.bart import read_array, write_acquisition, write_array, write_images
 from invrim.data.formats.opening import open_scan
+from invrim.data.volumes import acquisition_of_volume
 from invrim.errors import DataError, FileError, InvrimError
 from invrim.operators import ifft_centred
 from scans import scan
@@ -148,12 +150,31 @@ def test_a_volume_is_barts_transform_over_three_axes(tmp_path, bart):
     np.testing.assert_allclose(found, expected.transpose(0, 2, 1), atol=1e-5 * expected.max())
 
 
-def test_images_lie_as_barts_do(tmp_path):
-    images = torch.rand(6, 5, 4)
-    write_images(tmp_path / "a.cfl", images, volumes=2)
-    array = read_array(tmp_path / "a.cfl")
-    assert array.shape == (4, 5, 3, *(1,) * 7, 2, *(1,) * 5)
-    assert array[3, 2, 1, ..., 1, 0, 0, 0, 0, 0].item() == images[4, 2, 3].item()
+def bart_images(bart, folder, axes):
+    """Root sum of squares by BART, of a.cfl."""
+    bart("fft", "-iu", axes, "a", "coils")
+    bart("rss", "8", "coils", "img")
+    return np.abs(read_array(folder / "img.cfl"))
+
+
+def test_images_have_the_dimensions_of_barts_own(tmp_path, bart):
+    acquisition = scan(coils=3, slices=6)
+    write_acquisition(tmp_path / "a.cfl", replace(acquisition, volumes=2))
+    images = torch.linalg.vector_norm(ifft_centred(acquisition.kspace), dim=1)
+    write_images(tmp_path / "b.cfl", images, volumes=2)
+    expected = bart_images(bart, tmp_path, "3")
+    np.testing.assert_allclose(read_array(tmp_path / "b.cfl"), expected, atol=1e-5 * expected.max())
+
+
+def test_images_of_a_volume_have_the_dimensions_of_barts_own(tmp_path, bart):
+    kspace = torch.randn(2, 7, 12, 9, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    acquisition = acquisition_of_volume("a.h5", kspace, torch.ones(12, 9).bool())
+    write_acquisition(tmp_path / "a.cfl", acquisition)
+    images = torch.linalg.vector_norm(ifft_centred(acquisition.kspace), dim=1)
+    write_images(tmp_path / "b.cfl", images, is_volume=True)
+    expected = bart_images(bart, tmp_path, "7")
+    assert expected.shape[:3] == (7, 9, 12)
+    np.testing.assert_allclose(read_array(tmp_path / "b.cfl"), expected, atol=1e-5 * expected.max())
 
 
 def test_samples_along_a_trajectory_are_refused(tmp_path):

@@ -20,6 +20,8 @@ _DENSEST = 200
 """Times smaller than what it holds may a compressed file be; measured samples hardly shrink at all, zeros do."""
 _ALWAYS = 1 << 20
 """Bytes that any file may hold, however small."""
+_LONGEST_REASON = 120
+"""Characters; some quote the file."""
 _NUMBERS = "biufc"
 _KINDS = _NUMBERS + "U"
 """Numbers and text, not objects."""
@@ -47,7 +49,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # zipfile, numpy and scipy each have their own, and more than one
         raise FileError(
             f"{path}: expected a complete {path.suffix} file of numbers, got one that cannot be read "
-            f"({reason(error)}). Write it again."
+            f"({reason(error)[:_LONGEST_REASON]}). Write it again."
         ) from error
 
 

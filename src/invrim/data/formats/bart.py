@@ -102,15 +102,41 @@ def write_acquisition(path: Path, acquisition: Acquisition) -> None:
         The files cannot be written.
     """
     require_cartesian(acquisition, "a pair of BART's")
-    grid = grid_of_acquisition(acquisition).cpu().numpy()  # (volume, slice, coil, kz, ky, kx)
-    readout, partition = (4, 3) if grid.shape[3] == 1 else (3, 4)
-    write_array(path, np.expand_dims(grid.transpose(readout, 5, partition, 2, 0, 1), _SINGLE))
+    grid = grid_of_acquisition(acquisition).cpu().numpy()
+    write_array(path, _in_barts_order(grid, is_volume=grid.shape[3] > 1))
 
 
-def write_images(path: Path, images: Tensor, volumes: int = 1) -> None:
-    """Write slices ``(n, y, x)`` as BART has images: x on dimension 0, y on 1, slices on 2, volumes on 10."""
-    stack = images.detach().cpu().unflatten(0, (volumes, -1)).permute(3, 2, 1, 0).numpy()
-    write_array(path, np.expand_dims(stack, tuple(range(3, _TIME))))
+def write_images(path: Path, images: Tensor, volumes: int = 1, *, is_volume: bool = False) -> None:
+    """Write slices ``(n, y, x)`` with the dimensions that BART's own images of the same k-space have.
+
+    Those are of `write_acquisition`: readout, which is y here, phase encoding, which is x, slices on 13 and volumes on
+    10. Of two phase encodings the slices are positions along the readout, dimension 0, and y is dimension 2.
+
+    Parameters
+    ----------
+    path
+        Either file of the pair.
+    images
+        Of several volumes one after the other.
+    volumes
+        How many there are.
+    is_volume
+        Whether the slices are positions along the readout.
+
+    Raises
+    ------
+    FileError
+        The files cannot be written.
+    """
+    stack = images.detach().cpu().unflatten(0, (volumes, -1)).numpy()  # (volume, n, y, x)
+    spread = stack[:, None, None] if is_volume else stack[:, :, None, None]  # (volume, slice, coil, kz, ky, kx)
+    write_array(path, _in_barts_order(spread, is_volume=is_volume))
+
+
+def _in_barts_order(grid: np.ndarray, *, is_volume: bool) -> np.ndarray:
+    """Spread ``(volume, slice, coil, kz, ky, kx)`` over BART's dimensions; kz is the readout of a volume, else ky."""
+    readout, partition = (3, 4) if is_volume else (4, 3)
+    return np.expand_dims(grid.transpose(readout, 5, partition, 2, 0, 1), _SINGLE)
 
 
 def _require_cartesian(shape: tuple[int, ...]) -> None:

@@ -48,8 +48,9 @@ def convert_file(path: Path, out: Path, axes: str | None = None) -> tuple[str, .
     require_folder(out)
     scan = open_scan(path, axes)
     acquisition = scan.read()
-    if acquisition.trajectory is None and acquisition.mask is None and not scan.header.sampled.all():
-        acquisition = replace(acquisition, mask=scan.header.sampled)  # what a scanner filled with zeros
+    by_slice = acquisition.mask is not None and acquisition.mask.ndim == 3
+    if acquisition.trajectory is None and not by_slice and not scan.header.sampled.all():
+        acquisition = replace(acquisition, mask=scan.header.sampled)  # without what a scanner filled with zeros
     if acquisition.image_size is None and scan.header.target_size is not None:
         acquisition = replace(acquisition, image_size=scan.header.target_size)
     write(out, acquisition)
