@@ -52,6 +52,16 @@ def gridded(kspace: KSpace, trajectory: Tensor, size: Sequence[int], weights: Te
     return fft_centred(fourier.adjoint(fourier.weigh(kspace)), len(size))
 
 
+def near_samples(trajectory: Tensor, size: Sequence[int]) -> Tensor:
+    """Mark the points of the grid that are the nearest one to some sample, bool ``(ky, kx)``."""
+    n = torch.tensor(size, device=trajectory.device)
+    nearest = (trajectory.reshape(-1, len(size)) * n).round().long() + n // 2
+    inside = nearest[((nearest >= 0) & (nearest < n)).all(dim=1)]
+    near = torch.zeros(*size, dtype=torch.bool, device=trajectory.device)
+    near[inside.unbind(dim=1)] = True
+    return near
+
+
 def calibration_square(trajectory: Tensor, size: Sequence[int]) -> Tensor:
     """Mark the square about the largest disc around the centre in which every point of the grid has a sample near it.
 
@@ -59,11 +69,7 @@ def calibration_square(trajectory: Tensor, size: Sequence[int]) -> Tensor:
     -------
     Bool ``(ky, kx)``, a mask for `invrim.data.coil_maps.maps_from_calibration`, whose window hardly looks at corners.
     """
-    n = torch.tensor(size, device=trajectory.device)
-    nearest = (trajectory.reshape(-1, len(size)) * n).round().long() + n // 2
-    inside = nearest[((nearest >= 0) & (nearest < n)).all(dim=1)]
-    missed = torch.ones(*size, dtype=torch.bool, device=trajectory.device)
-    missed[inside.unbind(dim=1)] = False
+    missed = ~near_samples(trajectory, size)
     y, x = torch.meshgrid(*(torch.arange(k, device=trajectory.device) - k // 2 for k in size), indexing="ij")
     distance = torch.hypot(y.float(), x.float())
     radius = distance[missed].min() if missed.any() else distance.max() + 1

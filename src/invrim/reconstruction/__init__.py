@@ -5,6 +5,7 @@ from invrim.reconstruction.volume import (
     ALSO,
     Job,
     reconstruct_file,
+    reconstruct_scan,
     reconstruct_slices,
     require_separate_results,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "Job",
     "fidelity_of",
     "reconstruct_file",
+    "reconstruct_scan",
     "reconstruct_slices",
     "require_separate_results",
     "sampling_mask",
