@@ -74,6 +74,17 @@ def nufft_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\nMedians, {what}, one thread; {origin(result)}."
 
 
+def raw_files_table(result: dict[str, Any]) -> str:
+    """One line a file that has a truth to compare with."""
+    head = ["file", "conventional start", "i-RIM"]
+    body = [
+        [title, *(f"{facts[name]['psnr']:.2f} / {facts[name]['ssim']:.3f}" for name in ("start", "i-RIM"))]
+        for title, facts in result["results"].items()
+        if facts
+    ]
+    return f"{table(head, body)}\n\nPSNR in dB / SSIM, protocol `{result['setting']['protocol']}`; {origin(result)}."
+
+
 Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
 """Marker -> file that fills it, and how."""
 REGIONS: Regions = {
@@ -95,6 +106,7 @@ PAGES: dict[Path, Regions] = {
         "models": ("models.json", contest_table),
         "improvements": ("improvements.json", contest_table),
     },
+    ROOT / "docs" / "raw_files.md": {"raw_files": ("raw_files.json", raw_files_table)},
     ROOT / "docs" / "stability.md": {
         "rates": ("stability.json", rates_table),
         "training": ("stability.json", training_table),

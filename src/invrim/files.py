@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,6 +37,55 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path, suffix: str) -> Iterator[Path]:
+    """Yield a hidden folder beside ``folder``; rename it to ``folder`` on success, remove it on failure.
+
+    An older folder is replaced only then, and only if it holds nothing but files ending in ``suffix``.
+
+    Raises
+    ------
+    FileError
+        The older folder holds other things, the one above is missing or read-only, or the disk is full.
+    """
+    folder = Path(folder)
+    require_replaceable(folder, suffix)
+    temporary = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
+    older = folder.with_name(f".older-{os.getpid()}-{folder.name}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if folder.exists():
+            folder.replace(older)
+        temporary.replace(folder)
+    except OSError as error:
+        if older.exists() and not folder.exists():
+            older.replace(folder)
+        if isinstance(error, InvrimError):
+            raise
+        raise FileError(
+            f"cannot write {folder}: {reason(error)}. Nothing was left behind; choose a folder that can be written "
+            f"and has room."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def require_replaceable(folder: Path, suffix: str) -> None:
+    """Refuse to replace a folder that holds anything but files ending in ``suffix``, or a file of its name."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileError(f"cannot write {folder}: expected a folder or nothing, got a file. Move it away.")
+    if other := sorted(path.name for path in folder.iterdir() if not path.name.endswith(suffix) or path.is_dir()):
+        raise FileError(
+            f"cannot write {folder}: expected to replace a folder of {suffix} files alone, got {other[0]} in it. "
+            f"Move it away."
+        )
 
 
 def require_separate(outputs: Sequence[tuple[Path, Path]]) -> None:

@@ -52,4 +52,6 @@ def test_several_files_one_of_them_bad(tmp_path, brain, weights, capsys):
     assert main(["reconstruct", str(bad), str(good), "--out", str(tmp_path / "out"), "--weights", weights]) == 2
     captured = capsys.readouterr()
     assert "1 of 2 files failed: bad.h5" in captured.err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [good.name]
+    assert sorted((tmp_path / "out").iterdir()) == [
+        tmp_path / "out" / f"{good.stem}{suffix}" for suffix in (".h5", ".json")
+    ]

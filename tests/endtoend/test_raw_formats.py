@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.formats.conversion import convert_file
+from invrim.data.conversion import convert_file
 from invrim.data.formats.opening import open_scan
 from invrim.models.baselines import ZeroFilled
 from invrim.reconstruction import fidelity_of
@@ -31,6 +31,17 @@ def image_of(acquisition):
     return model.magnitude(fidelity, model(fidelity))[0].numpy()
 
 
+def quarter(acquisition):
+    """Pixels twice as large, from the inner half of every readout, and some of the coils: quicker, and as upright."""
+    inner = slice(acquisition.kspace.shape[-1] // 4, -(acquisition.kspace.shape[-1] // 4))
+    return replace(
+        acquisition,
+        kspace=acquisition.kspace[:, ::4, :, inner].contiguous(),
+        trajectory=2 * acquisition.trajectory[:, :, inner].contiguous(),
+        image_size=(128, 128),
+    )
+
+
 def height_over_width(image):
     """Of what is bright, by its deviation along either axis; heads seen from below are taller than wide."""
     y, x = np.nonzero(image > 0.2 * np.percentile(image, 99))
@@ -41,7 +52,7 @@ def height_over_width(image):
 def test_real_radial_heads_are_upright(name):
     pytest.importorskip("pytorch_finufft", reason="the extra nufft is not installed")
     acquisition = first_slice(shared(f"mr_raw/{name}"), HEADS[name])
-    acquisition = replace(acquisition, kspace=acquisition.kspace[:, :4])  # enough coils to tell, and quicker
+    acquisition = quarter(acquisition)
     assert acquisition.image_size == (256, 256)
     assert height_over_width(image_of(acquisition)) > 1.1
     swapped = replace(acquisition, trajectory=acquisition.trajectory.flip(-1))

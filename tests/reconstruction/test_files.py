@@ -1,20 +1,22 @@
 """Files in, files out."""
 
 import math
+import sys
 from dataclasses import replace
 
 import h5py
 import numpy as np
+import pydicom
 import pytest
 import torch
 
 from data.fastmri_files import HEADER
-from invrim import IRIM
+from invrim import IRIM, __version__
 from invrim.data.formats.bart import read_array
 from invrim.data.formats.bart import write_acquisition as write_pair
 from invrim.data.formats.fastmri import read_header, read_reconstruction, read_target, write_acquisition
 from invrim.data.masks import columns_of_file
-from invrim.errors import DataError, FileError, OptionError, WeightsError
+from invrim.errors import DataError, FileError, MissingExtraError, OptionError, WeightsError
 from invrim.models import Solver
 from invrim.models.baselines import ZeroFilled
 from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results, sampling_mask
@@ -70,9 +72,29 @@ def test_results_on_disk(tmp_path, model):
     out = reconstruct_file(model, raw, job)
     assert read_reconstruction(out).shape == (3, 48, 40)
     names = sorted(str(p.relative_to(job.out)) for p in job.out.rglob("*") if p.is_file())
-    assert names == ["a.cfl", "a.h5", "a.hdr", "a.nii.gz", "a.png", "zero-filled/a.h5"]
+    assert names == ["a.cfl", "a.h5", "a.hdr", "a.json", "a.nii.gz", "a.png", "zero-filled/a.h5"]
     pair = read_array(job.out / "a.cfl").reshape(48, 40, 3)  # readout, phase, slice
     assert np.array_equal(pair.transpose(2, 0, 1), read_reconstruction(out).numpy())
+
+
+def test_a_dicom_folder_holds_the_images_of_the_hdf5_file(tmp_path, model):
+    raw = scan_file(tmp_path / "in", acceleration=2)
+    job = Job(out=tmp_path / "out", also=("dicom",))
+    images = read_reconstruction(reconstruct_file(model, raw, job)).numpy()
+    files = [pydicom.dcmread(path) for path in sorted((job.out / "a-dicom").iterdir())]
+    found = np.stack([file.pixel_array * float(file.RescaleSlope) for file in files])
+    np.testing.assert_allclose(found, images, rtol=0, atol=images.max() / 65535)
+    assert files[0].SeriesDescription == "a by invrim"
+    assert files[0].SoftwareVersions == f"invrim {__version__}"
+    (job.out / "a-dicom" / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"got notes\.txt"):
+        reconstruct_file(model, raw, job)
+
+
+def test_dicom_without_pydicom_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(MissingExtraError, match="expected the package pydicom"):
+        Job(out=tmp_path, also=("dicom",))
 
 
 def test_slices_of_zeros_come_out_as_zeros(tmp_path, model):

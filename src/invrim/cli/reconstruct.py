@@ -21,12 +21,13 @@ def main(argv: Sequence[str]) -> None:
         batch=options.batch,
         also=tuple(options.also),
         axes=options.axes,
+        weights=Path(options.weights).name,
     )
     require_separate_results(options.inputs, job)
     model = load_model(options.weights, device=_device(options.device))
     failed = []
     for path in _shard(options.inputs, options.shard):
-        if options.skip_existing and job.outputs(path)["images"].is_file():
+        if options.skip_existing and all(result.exists() for result in job.outputs(path).values()):
             print(f"{path.name}: already there")
             continue
         try:
@@ -52,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
-    p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti cfl png zero-filled")
+    p.add_argument(
+        "--also", nargs="+", default=[], metavar="KIND", help="further results: nifti dicom cfl png zero-filled"
+    )
     p.add_argument("--shard", default="0/1", metavar="i/n", help="only the i-th of n equal parts, i from 0")
     p.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     return p

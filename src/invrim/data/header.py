@@ -30,6 +30,8 @@ class Header:
     trajectory."""
     mask: Tensor | None
     """The file's own, bool ``(kx,)``, of two phase encodings ``(ky, kx)``; None where it has none. See `sampled`."""
+    slice_masks: bool = False
+    """Whether slices have masks of their own; `mask` is then what was measured in any of them."""
     padding: tuple[int, int] | None = None
     """Lines ``[left, right)`` that the scanner encoded, of a fastMRI file; None when it has no ISMRMRD header."""
     scanner: str | None = None

@@ -43,7 +43,7 @@ def index_of(folder: Path) -> list[SliceEntry]:
     FileError
         There are none, or one cannot be read.
     DataError
-        A file has no target, or no positive maximum.
+        A file has no target, or no positive maximum, or slices with masks of their own.
     """
     paths = visible_files(folder, ".h5")
     if not paths:
@@ -59,6 +59,11 @@ def _entries(path: Path) -> list[SliceEntry]:
         raise DataError(
             f"{path.name}: expected reconstruction_esc or reconstruction_rss to learn from, got neither. "
             f"Move the file out of the training folder."
+        )
+    if header.slice_masks:
+        raise DataError(
+            f"{path.name}: expected one mask for all slices to learn from, got one for each. Move the file out of the "
+            f"training folder."
         )
     maximum = float(read_target(path).max()) if header.maximum is None else header.maximum
     if not 0 < maximum < math.inf:

@@ -28,12 +28,13 @@ def evaluate_folders(
         Show a bar on the terminal.
     """
     find_protocol(protocol)
-    pairs = _pairs(targets, predictions)
+    pairs = pairs_of(targets, predictions)
     scored = track(pairs, description=f"evaluate ({protocol})", disable=not progress)
     return Evaluation(protocol=protocol, volumes={path.name: _score(path, other, protocol) for path, other in scored})
 
 
-def _pairs(targets: Path, predictions: Path) -> list[tuple[Path, Path]]:
+def pairs_of(targets: Path, predictions: Path) -> list[tuple[Path, Path]]:
+    """Match targets with predictions by name; refuse folders where one is missing."""
     for folder in (targets, predictions):
         if not folder.is_dir():
             raise FileError(f"{folder} is not a folder: expected a folder of HDF5 files (*.h5). Check the path.")

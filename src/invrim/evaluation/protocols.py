@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from torch import Tensor
 
 from invrim.errors import DataError, OptionError, ShapeError
+from invrim.evaluation import slicewise
+from invrim.evaluation.alignment import crop_to_width, heart_region, inner_slices
 from invrim.metrics import nmse, psnr, ssim
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -25,20 +27,14 @@ class Protocol:
     """What users type, and what is printed beside every number."""
     description: str
     """One sentence for tables and captions."""
+    differs: str
+    """Why its numbers are others than those of the same name elsewhere, in a line beside them."""
+    source: str
+    """Who defined it, and where."""
     align: Alignment
     """``prediction, target`` -> the two as they are compared."""
     metrics: Mapping[str, Metric]
     """Each maps the aligned float64 ``prediction, target`` to one scalar."""
-
-
-def crop_to_width(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut the centre, as wide as the target and as high, from both; a lower target keeps its height.
-
-    fastMRI's scorer takes this square and refuses targets lower than wide; here those are compared whole.
-    """
-    width = target.shape[-1]
-    height = min(target.shape[-2], width)
-    return _centre(prediction, height, width), _centre(target, height, width)
 
 
 def slice_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -58,6 +54,11 @@ PROTOCOLS: dict[str, Protocol] = {
             "NMSE and PSNR per volume with the volume's maximum as the peak; SSIM per slice (uniform 7 by 7 window, "
             "volume maximum), averaged over slices; both cropped to the target's width."
         ),
+        differs="one peak for the whole volume, its brightest voxel: dark slices count little and look good",
+        source=(
+            "Zbontar et al., fastMRI: An Open Dataset and Benchmarks for Accelerated MRI, 2018, section 5.3, and "
+            "evaluate.py of the fastMRI package"
+        ),
         align=crop_to_width,
         metrics={"nmse": nmse, "psnr": psnr, "ssim": slice_ssim},
     ),
@@ -67,8 +68,50 @@ PROTOCOLS: dict[str, Protocol] = {
             "As fastmri, but SSIM over the volume (uniform 7 by 7 by 7 window, volume maximum): it sees whether "
             "neighbouring slices fit together."
         ),
+        differs="SSIM compares blocks of voxels, so that slices which do not fit together cost something",
+        source="invrim's own",
         align=crop_to_width,
         metrics={"nmse": nmse, "psnr": psnr, "ssim": volume_ssim},
+    ),
+    "slice": Protocol(
+        name="slice",
+        description=(
+            "NMSE, PSNR and SSIM (uniform 7 by 7 window) of every slice with the slice's own maximum, averaged over "
+            "slices; both cropped to the target's width."
+        ),
+        differs="every slice has its own maximum as the peak: errors in dark slices count as much as in bright ones",
+        source="the functions of fastMRI's evaluate.py, called with every slice in place of the volume",
+        align=crop_to_width,
+        metrics={"nmse": slicewise.own_nmse, "psnr": slicewise.own_psnr, "ssim": slicewise.own_ssim},
+    ),
+    "calgary": Protocol(
+        name="calgary",
+        description=(
+            "PSNR, SSIM (uniform 7 by 7 window) and VIF of every slice, averaged over slices without the first and the "
+            "last 50; the data range is the span of the values in both slices."
+        ),
+        differs="the peak grows with the prediction's own maximum, and the first and the last 50 slices are left out",
+        source=(
+            "Beauferris et al., Multi-Coil MRI Reconstruction Challenge, Frontiers in Neuroscience 16, 2022, and "
+            "github.com/rmsouza01/MC-MRI-Rec: Modules/metrics.py, and extract_challenge_metrics_pre_submisison.ipynb, "
+            "which scores 156 of 256 slices"
+        ),
+        align=inner_slices,
+        metrics={"psnr": slicewise.spanned_psnr, "ssim": slicewise.spanned_ssim, "vif": slicewise.spanned_vif},
+    ),
+    "cmrxrecon": Protocol(
+        name="cmrxrecon",
+        description=(
+            "NMSE, PSNR and SSIM (uniform 7 by 7 window) of the two middle slices, each divided by its own maximum, "
+            "within the middle third of the readout and half of the phase encoding."
+        ),
+        differs="target and prediction are each divided by their own maximum: errors of scale do not count",
+        source=(
+            "Wang et al., CMRxRecon: an open cardiac MRI dataset, 2023, and github.com/CmrxRecon/CMRxRecon: "
+            "Evaluation/Evaluation.py of the challenge of 2023, and for the region CMRxReconDemo/run4Ranking.m"
+        ),
+        align=heart_region,
+        metrics={"nmse": slicewise.rescaled_nmse, "psnr": slicewise.rescaled_psnr, "ssim": slicewise.rescaled_ssim},
     ),
 }
 
@@ -113,13 +156,3 @@ def _check(target: Tensor, prediction: Tensor) -> None:
         raise DataError(f"prediction has {count} values that are NaN or infinite: expected none. Reconstruct it again.")
     if not target.isfinite().all() or not target.max() > 0:
         raise DataError("target is empty, NaN or infinite: expected finite magnitudes above zero. Check the file.")
-
-
-def _centre(volume: Tensor, height: int, width: int) -> Tensor:
-    top, left = (volume.shape[-2] - height) // 2, (volume.shape[-1] - width) // 2
-    if top < 0 or left < 0:
-        raise ShapeError(
-            f"prediction is {tuple(volume.shape[-2:])} pixels (y, x) but the target has {(height, width)} to compare. "
-            f"Reconstruct at the target's size or larger."
-        )
-    return volume[..., top : top + height, left : left + width]

@@ -8,8 +8,8 @@ from rich.table import Table
 from invrim.errors import OptionError
 from invrim.evaluation.result import Evaluation
 
-LABELS = {"nmse": "NMSE", "psnr": "PSNR (dB)", "ssim": "SSIM"}
-DECIMALS = {"nmse": 4, "psnr": 2, "ssim": 4}
+LABELS = {"nmse": "NMSE", "psnr": "PSNR (dB)", "ssim": "SSIM", "vif": "VIF"}
+DECIMALS = {"nmse": 4, "psnr": 2, "ssim": 4, "vif": 4}
 """As many as the fastMRI paper prints."""
 LONGEST_LIST = 12
 """A terminal page; the JSON file has them all."""
@@ -41,7 +41,9 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     if len(worst_first) > LONGEST_LIST:
         table.add_row(f"… {len(worst_first) - LONGEST_LIST} with higher SSIM", *("" for _ in metrics))
     table.add_section()
-    table.add_row(_count("mean", evaluation), *(format_mean(evaluation, metric) for metric in metrics), style="bold")
+    table.add_row(
+        count_in_words("mean", evaluation), *(format_mean(evaluation, metric) for metric in metrics), style="bold"
+    )
     return table
 
 
@@ -51,7 +53,7 @@ def comparison_table(rows: Mapping[str, Evaluation]) -> Table:
     metrics = list(next(iter(rows.values())).mean)
     table = _empty_table("method", protocol, metrics)
     for method, evaluation in rows.items():
-        table.add_row(_count(method, evaluation), *(format_mean(evaluation, metric) for metric in metrics))
+        table.add_row(count_in_words(method, evaluation), *(format_mean(evaluation, metric) for metric in metrics))
     return table
 
 
@@ -74,6 +76,7 @@ def _empty_table(first: str, protocol: str, metrics: list[str]) -> Table:
     return table
 
 
-def _count(label: str, evaluation: Evaluation) -> str:
+def count_in_words(label: str, evaluation: Evaluation) -> str:
+    """``"mean (3 volumes)"``."""
     count = len(evaluation.volumes)
     return f"{label} ({count} volume{'s' if count != 1 else ''})"

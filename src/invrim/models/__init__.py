@@ -1,6 +1,7 @@
 """Floor 3: the i-RIM, and the baselines it is compared with."""
 
 from invrim.models.base import Reconstructor, Solver, coils_in_words, reconstruct
+from invrim.models.fingerprints import fingerprint
 from invrim.models.irim import IRIM
 from invrim.models.presets import PRESETS
 from invrim.models.registry import MODELS
@@ -20,6 +21,7 @@ __all__ = [
     "UNet",
     "VarNet",
     "coils_in_words",
+    "fingerprint",
     "load_model",
     "read_header",
     "read_released",

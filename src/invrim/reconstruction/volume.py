@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from invrim import __version__
 from invrim.data.formats.bart import write_images
+from invrim.data.formats.dicom import SUFFIX, require_pydicom, write_series
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
 from invrim.data.formats.opening import open_scan
@@ -21,16 +23,17 @@ from invrim.data.orientation import upright
 from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
 from invrim.errors import OptionError, WeightsError
-from invrim.files import make_folder, require_separate
+from invrim.files import make_folder, require_replaceable, require_separate
 from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
 from invrim.operators import crop_centre
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
+from invrim.reconstruction.record import record_of, write_record
 
 _BATCH = 4
 _SLAB = 32
 """Slices, of models in 2D and in 3D, where nothing else is asked for."""
-ALSO = ("nifti", "cfl", "png", "zero-filled")
+ALSO = ("nifti", "dicom", "cfl", "png", "zero-filled")
 Progress = Callable[[int, int], None]
 
 
@@ -46,6 +49,8 @@ class Job:
     """Slices at a time; of a model in 3D they are one slab. None: 4, and slabs of at most 32."""
     also: tuple[str, ...] = ()
     """Further results, of `ALSO`."""
+    weights: str | None = None
+    """Name of the model's weights, for the record beside the images."""
     axes: str | None = None
     """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
 
@@ -58,21 +63,26 @@ class Job:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
         if self.acceleration is not None:
             require_acceleration(self.acceleration)
+        if "dicom" in self.also:
+            require_pydicom()
 
     def outputs(self, path: Path) -> dict[str, Path]:
-        """Files that a raw file will become: the images under "images", the rest under their names in `ALSO`.
+        """Files and folders that a raw file will become: "images", "record", and `ALSO` by their names.
 
-        BART's images are a second file too, "cfl header".
+        BART's images are two files, the second under "cfl header".
         """
         images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
+            "dicom": self.out / f"{path.stem}-dicom",
             "cfl": images.with_suffix(".cfl"),
             "png": images.with_suffix(".png"),
             "zero-filled": self.out / "zero-filled" / images.name,
         }
-        pair = {"cfl header": images.with_suffix(".hdr")} if "cfl" in self.also else {}
-        return {"images": images, **{kind: every[kind] for kind in self.also}, **pair}
+        further = {kind: every[kind] for kind in self.also}
+        if "cfl" in further:
+            further["cfl header"] = images.with_suffix(".hdr")
+        return {"images": images, "record": images.with_suffix(".json"), **further}
 
 
 def require_separate_results(paths: Sequence[Path], job: Job) -> None:
@@ -82,6 +92,8 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
 
 def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
     """Reconstruct one file and write ``job.out / NAME.h5`` with dataset ``reconstruction``.
+
+    ``NAME.json`` beside it says what made it, see `invrim.reconstruction.record`.
 
     Parameters
     ----------
@@ -105,10 +117,15 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     """
     require_separate_results([path], job)
     outputs = job.outputs(path)
+    if "dicom" in outputs:
+        require_replaceable(outputs["dicom"], SUFFIX)
     scan = open_scan(path, job.axes)
     images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
+    mask = sampling_mask(scan.header, job.acceleration)
+    record = record_of(model, scan.header, mask, images, weights=job.weights, acceleration=job.acceleration)
+    write_record(outputs["record"], record)
     if "zero-filled" in outputs:
         zero_filled, maximum = reconstruct_scan(ZeroFilled(), scan, job)
         make_folder(outputs["zero-filled"].parent)
@@ -116,6 +133,11 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     geometry = _geometry(scan.header, images)
     if "nifti" in outputs:
         write_volume(outputs["nifti"], images, geometry, scan.header.volumes)
+    if "dicom" in outputs:
+        write_series(
+            outputs["dicom"], images, geometry, scan.header.volumes,
+            description=f"{path.stem} by invrim", software=f"invrim {__version__}",
+        )  # fmt: skip
     if "cfl" in outputs:
         is_volume = scan.header.attributes.get("phase_encodes") == 2
         write_images(outputs["cfl"], images, scan.header.volumes, is_volume=is_volume)

@@ -32,6 +32,7 @@ def everything() -> Acquisition:
         geometry=GEOMETRY,
         volumes=2,
         noise=noise(3, 50),
+        notices=("spacing of the header", "Größe geraten"),
     )
 
 

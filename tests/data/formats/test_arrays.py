@@ -11,7 +11,7 @@ import torch
 from invrim.data.formats.arrays import guess_axes
 from invrim.data.formats.opening import open_scan
 from invrim.data.trajectories import radial
-from invrim.errors import DataError, FileError, InvrimError, OptionError, ShapeError
+from invrim.errors import DataError, FileError, OptionError, ShapeError
 from invrim.operators import ifft_centred
 from scans import scan
 from shared_data import shared
@@ -144,29 +144,6 @@ def test_nan_and_files_without_kspace(tmp_path):
     np.savez(tmp_path / "a.npz", image=np.ones((4, 4)))
     with pytest.raises(DataError, match="expected complex k-space"):
         open_scan(tmp_path / "a.npz", "ky kx")
-
-
-@pytest.mark.parametrize("suffix", ["npy", "npz", "mat"])
-def test_damaged_files_end_in_one_line(tmp_path, suffix):
-    path = tmp_path / f"a.{suffix}"
-    if suffix == "npy":
-        np.save(path, KSPACE[:, :, :8, :8])
-    elif suffix == "npz":
-        np.savez_compressed(path, kspace=KSPACE[:, :, :8, :8])
-    else:
-        scipy.io.savemat(path, {"kspace": KSPACE[:, :, :8, :8]})
-    raw, rng = path.read_bytes(), np.random.default_rng(0)
-    for number in range(30):
-        data = bytearray(raw[: rng.integers(1, len(raw))] if number % 2 else raw)
-        for place in rng.integers(0, len(data), 4):
-            data[place] = rng.integers(256)
-        path.write_bytes(data)
-        said = ""
-        try:
-            open_scan(path, "slice coil ky kx").read()
-        except InvrimError as error:
-            said = str(error)
-        assert "\n" not in said
 
 
 def test_a_real_poisson_disc_scan():

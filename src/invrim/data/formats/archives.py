@@ -17,6 +17,7 @@ from invrim.data.formats.array_keys import (
     IS_ORIENTED,
     KSPACES,
     NOISE,
+    NOTICES,
     TARGET,
     TRAJECTORIES,
 )
@@ -71,6 +72,8 @@ def _details(acquisition: Acquisition) -> dict[str, Any]:
         found[TARGET] = target.cpu().numpy()
     if acquisition.noise is not None:
         found[NOISE] = acquisition.noise.cpu().numpy()
+    if acquisition.notices:
+        found[NOTICES] = np.array(acquisition.notices)
     if acquisition.geometry is not None:
         found[AFFINE], found[IS_ORIENTED] = acquisition.geometry.affine, acquisition.geometry.is_oriented
     return found

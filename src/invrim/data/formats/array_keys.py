@@ -17,8 +17,8 @@ KSPACES = ("kspace", "ksp", "kdata", "rawdata", "data")
 """Of k-space among several arrays, the surest first."""
 TRAJECTORIES = ("traj", "trajectory", "coords")
 IMAGE_SIZES = ("image_size", "matrix")
-AXES, TARGET, NOISE, AFFINE, IS_ORIENTED, ATTRIBUTES = (
-    "axes", "target", "noise", "affine", "is_oriented", "attributes",
+AXES, TARGET, NOISE, AFFINE, IS_ORIENTED, ATTRIBUTES, NOTICES = (
+    "axes", "target", "noise", "affine", "is_oriented", "attributes", "notices",
 )  # fmt: skip
 """What is read only of a file that names its own axes, for others may mean something else by these names."""
 
@@ -67,6 +67,8 @@ def details_of(acquisition: Acquisition, arrays: Mapping[str, np.ndarray]) -> di
         found["geometry"] = Geometry(
             affine=affine.astype(np.float64), is_oriented=bool(np.all(arrays.get(IS_ORIENTED, True)))
         )
+    if NOTICES in arrays:
+        found["notices"] = tuple(" ".join(str(notice).split()) for notice in np.ravel(arrays[NOTICES]))
     if (text := arrays.get(ATTRIBUTES)) is not None:
         found["attributes"] = {**_attributes(text), **acquisition.attributes}
     return found

@@ -106,6 +106,19 @@ def write_acquisition(path: Path, acquisition: Acquisition) -> None:
     write_array(path, _in_barts_order(grid, is_volume=grid.shape[3] > 1))
 
 
+def left_out(acquisition: Acquisition) -> tuple[str, ...]:
+    """Say in words what of an acquisition `write_acquisition` has no place for."""
+    size, target = acquisition.image_size, acquisition.target
+    parts = {
+        "the image to recover": target is not None,
+        f"the images' size, {size}": size is not None,
+        "where the slices lie": acquisition.geometry is not None,
+        "the noise scan": acquisition.noise is not None,
+        ", ".join(sorted(set(acquisition.attributes) - {"phase_encodes"})): bool(acquisition.attributes),
+    }
+    return tuple(text for text, is_there in parts.items() if text and is_there)
+
+
 def write_images(path: Path, images: Tensor, volumes: int = 1, *, is_volume: bool = False) -> None:
     """Write slices ``(n, y, x)`` with the dimensions that BART's own images of the same k-space have.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invrim.data.acquisition import Attribute
 from invrim.data.formats.encoding import scanner_model, voxel_sizes, zero_padding
+from invrim.data.formats.fastmri_extras import read_extras
 from invrim.data.formats.hdf5 import attributes, dataset, open_read
 from invrim.data.geometry import Geometry
 from invrim.data.header import Header
@@ -45,6 +46,8 @@ def header_of(file: h5py.File) -> Header:
     plain = attributes(file)
     maximum = plain.get("max")
     mask = _mask(file, matrix) if "mask" in file else None
+    extras = read_extras(file, kspace.shape[0])
+    scanner = plain.get("scanner")
     header = Header(
         name=Path(file.filename).name,
         slices=kspace.shape[0],
@@ -52,13 +55,16 @@ def header_of(file: h5py.File) -> Header:
         matrix=matrix,
         phase_encodes=_phase_encodes(file.filename, plain, mask),
         mask=mask,
+        slice_masks=extras.has_masks,
         padding=_from_xml(file, zero_padding),
-        scanner=_from_xml(file, scanner_model),
+        scanner=_from_xml(file, scanner_model) or (scanner if isinstance(scanner, str) else None),
         target_name=target,
-        target_size=_target_size(file, target, kspace.shape[0]) if target else None,
+        target_size=_target_size(file, target, kspace.shape[0]) if target else extras.image_size,
         maximum=float(maximum) if isinstance(maximum, int | float) else None,
         attributes=plain,
-        geometry=_geometry(file),
+        geometry=extras.geometry or _geometry(file),
+        volumes=extras.volumes,
+        notices=extras.notices,
     )
     if not header.sampled.any():
         raise DataError(
