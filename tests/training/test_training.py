@@ -254,10 +254,9 @@ def test_limits_of_drift_are_above_zero(recipe, limit):
 def test_a_recipe_names_the_kind_of_masks(recipe):
     made = recipe(1)
     made = replace(made, data=replace(made.data, masks="gaussian"))
-    training, validation = loaders(made, build_model(made.model))
+    _, validation = loaders(made, build_model(made))
     expected = gaussian_columns(40, [2], [0.25], seed_of("c.h5"))
     assert torch.equal(validation.dataset[0]["mask"].flatten().bool(), expected)
-    assert all(int(training.dataset[n]["mask"].sum()) == 20 for n in range(4)), "random columns vary in number"
     with pytest.raises(OptionError, match=r"expected a kind of mask, random, .*, poisson, got 'spiral'\. Choose one"):
         replace(made.data, masks="spiral")
 

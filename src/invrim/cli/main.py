@@ -12,7 +12,7 @@ from invrim.errors import InvrimError
 COMMANDS = {
     "demo": "the whole story on this machine: data, training, unseen subject, report.html",
     "inspect": "what is in a raw file: matrix, coils, sampling, noise; a picture",
-    "convert": "a raw file of any format in, one in the fastMRI schema out",
+    "convert": "a raw file of any format in, one for fastMRI's, BART's or NumPy's users out",
     "simulate": "raw files of a simulated scan, from NIfTI volumes",
     "train": "learn from a folder of scans: invrim train --config recipe.yaml",
     "reconstruct": "raw files in, images out",

@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
-    p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti dicom png zero-filled")
+    p.add_argument(
+        "--also", nargs="+", default=[], metavar="KIND", help="further results: nifti dicom cfl png zero-filled"
+    )
     p.add_argument("--shard", default="0/1", metavar="i/n", help="only the i-th of n equal parts, i from 0")
     p.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     return p
