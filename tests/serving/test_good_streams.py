@@ -121,7 +121,7 @@ def test_waveforms_texts_and_noise_are_no_hindrance(server):
     waveform = ismrmrd.Waveform.from_array(np.ones((2, 7), np.uint32))
     noise = ismrmrd.Acquisition.from_array(np.ones((3, 50), np.complex64))
     noise.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-    plain = encoded(scan)
+    plain = encoded(scan)  # the noise is no noise, for it is the same in all coils
     head, body = plain[: 2 + 1024], plain[2 + 1024 :]
     extra = b"".join([
         b"\x05\x00\x03\x00\x00\x00{}\0",
@@ -129,7 +129,21 @@ def test_waveforms_texts_and_noise_are_no_hindrance(server):
         b"\xf0\x03" + noise.to_bytes(),
         b"\xfe\x03" + ismrmrd.Image.from_array(np.ones((4, 5), np.float32)).to_bytes(),
     ])  # fmt: skip
-    assert np.array_equal(
-        converse(server, head + extra + body).images[0].data,
-        converse(server, plain).images[0].data,
-    )
+    reply = converse(server, head + extra + body)
+    assert np.array_equal(reply.images[0].data, converse(server, plain).images[0].data)
+    assert reply.texts[0].startswith("Coils were not prewhitened: expected coils with noise of their own")
+
+
+def test_a_noise_scan_prewhitens_as_in_a_file(server, model, tmp_path):
+    scan = PointScan(matrix=(32, 24, 1), noise_scans=2)
+    rng = np.random.default_rng(0)
+    noise = []
+    for _ in range(scan.noise_scans):  # the very numbers that PointScan.write stores
+        samples = rng.normal(size=(scan.coils, 64)) + 1j * rng.normal(size=(scan.coils, 64))
+        noise.append(ismrmrd.Acquisition.from_array(samples.astype(np.complex64)))
+        noise[-1].set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    (image,) = converse(server, encoded(scan, acquisitions=[*noise, *scan.acquisitions()])).images
+    (plain,) = converse(server, encoded(scan)).images
+    expected = from_file(model, scan, tmp_path)[0]
+    np.testing.assert_allclose(image.data[0, 0].T, expected, rtol=1e-4, atol=1e-5 * expected.max())
+    assert np.abs(plain.data[0, 0].T - expected).max() > 1e-3 * expected.max()

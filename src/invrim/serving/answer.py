@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ismrmrd
 import numpy as np
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.formats.ismrmrd import Plan, assembled, plan_of
+from invrim.data.formats.ismrmrd import Plan, assembled, image_readouts, plan_of
+from invrim.data.prewhitening import scaled_whitening_matrix
 from invrim.data.scan import LoadedScan
 from invrim.errors import DataError, InvrimError
 from invrim.models import Solver
@@ -55,10 +56,10 @@ class Service:
     def _learned(self, measurement: Measurement) -> Answer:
         table = measurement.table()
         plan = plan_of(measurement.xml, table["head"])
-        acquisition = self._assembled(plan, table)
+        acquisition = _with_usable_noise(self._assembled(plan, table))
         stack, _ = reconstruct_scan(self.model, LoadedScan(acquisition), Job(out=Path()))
         if not stack.isfinite().all():
-            raise DataError("expected finite images of the model, got NaN or Inf. Check its weights.")
+            raise DataError("expected finite images of the model, got NaN or Inf. Check the weights and the samples.")
         series = Series(description=f"invrim {self.name}")
         return Answer(images=tuple(images_of(stack, plan, table["head"], series)), texts=acquisition.notices)
 
@@ -68,7 +69,7 @@ class Service:
         try:
             plan = plan_of(measurement.xml, table["head"])
             acquisition = self._assembled(plan, table)
-        except InvrimError as error:
+        except Exception as error:
             no_header, plan = _in_words(error), plan_without_header(table["head"])
             acquisition = self._assembled(plan, table)
         stack = root_sum_of_squares(acquisition)
@@ -76,9 +77,9 @@ class Service:
             description="root sum of squares", comments=f"not by {self.name}: {why}", sizes_known=not no_header
         )
         texts = [f"No image by {self.name}, but the root sum of squares: {why}"]
-        left_out = len(measurement.heads) - len(table)
-        if left_out:
-            texts.append(f"{left_out} of {len(measurement.heads)} readouts were left out.")
+        received = int(image_readouts(measurement.table()["head"]).sum())
+        if len(table) < received:
+            texts.append(f"{received - len(table)} of {received} readouts were left out.")
         if no_header:
             reason = "" if no_header == why else f": {no_header}"
             texts.append(f"Lines were placed by their counters alone, and the field of view is given as 0{reason}")
@@ -108,6 +109,18 @@ class Answer:
     texts: tuple[str, ...] = ()
     """For the operator, before the images."""
     is_learned: bool = True
+
+
+def _with_usable_noise(acquisition: Acquisition) -> Acquisition:
+    """Forget noise that cannot prewhiten, and say so."""
+    if acquisition.noise is None:
+        return acquisition
+    try:
+        scaled_whitening_matrix(acquisition.noise)
+    except DataError as error:
+        notice = f"Coils were not prewhitened: {_in_words(error)}"
+        return replace(acquisition, noise=None, notices=(*acquisition.notices, notice))
+    return acquisition
 
 
 def _in_words(error: Exception) -> str:
