@@ -6,12 +6,17 @@ from torch import Tensor
 from invrim.data.adaptive_combination import adaptive_maps
 from invrim.data.calibration import calibration_region, low_resolution, require_slices
 from invrim.data.espirit import espirit_maps
-from invrim.errors import OptionError
+from invrim.errors import DataError, OptionError
 
 METHODS = ("calibration", "adaptive", "espirit")
 """Ways to estimate coil maps: each coil's low-resolution image, their covariance around every pixel, or ESPIRiT."""
 _ESPIRIT_WIDTH = 24
 """Of ESPIRiT's calibration region, as everybody takes it."""
+_PATCH = 6
+"""Of ESPIRiT likewise. Patches wider than half the region are too few to span the others, and what they do not span is
+taken for empty: of a real 13-coil head with 9 lines and patches of 6 the maps miss by 0.34, with patches of 4 by 0.001."""
+_NARROWEST = 6
+"""Region for ESPIRiT: half of it is the smallest patch that has neighbours on all sides."""
 
 
 def require_method(method: str) -> None:
@@ -31,8 +36,8 @@ def estimate_maps(kspace: Tensor, mask: Tensor | None = None, method: str = "cal
         As of `maps_from_calibration`.
     method
         ``"calibration"``: `maps_from_calibration`. ``"adaptive"``: `invrim.data.adaptive_combination.adaptive_maps`.
-        ``"espirit"``: `invrim.data.espirit.espirit_maps`, whose maps fade to 0 where nothing calibrates and which needs
-        at least 6 calibration lines, or 6 x 6 points.
+        ``"espirit"``: `invrim.data.espirit.espirit_maps`, whose maps fade to 0 where nothing calibrates. It needs at
+        least 6 calibration lines, or 6 x 6 points; its patches are 6 wide, or half as wide as those.
 
     Returns
     -------
@@ -52,10 +57,21 @@ def estimate_maps(kspace: Tensor, mask: Tensor | None = None, method: str = "cal
     if method == "adaptive":
         maps = adaptive_maps(kspace, mask)
     else:
-        require_slices(kspace)
-        region = calibration_region((kspace.shape[-2], kspace.shape[-1]), mask, _ESPIRIT_WIDTH)
-        maps = espirit_maps(kspace, calibration=region)
+        maps = _espirit(kspace, mask)
     return _with_phase_of(maps, low_resolution(kspace, mask))
+
+
+def _espirit(kspace: Tensor, mask: Tensor | None) -> Tensor:
+    """Of the fully sampled centre, with patches as wide as it is good for."""
+    require_slices(kspace)
+    region = calibration_region((kspace.shape[-2], kspace.shape[-1]), mask, _ESPIRIT_WIDTH)
+    narrowest = min(part.stop - part.start for part in region)
+    if narrowest < _NARROWEST:
+        raise DataError(
+            f"expected at least {_NARROWEST} calibration lines around the centre of k-space for ESPIRiT, got "
+            f"{narrowest}. Sample more centre lines, or estimate the maps by another method."
+        )
+    return espirit_maps(kspace, calibration=region, kernel=min(_PATCH, narrowest // 2))
 
 
 def _with_phase_of(maps: Tensor, images: Tensor) -> Tensor:
