@@ -199,6 +199,8 @@ def test_bad_input_of_reconstruct(tmp_path, capsys):
     raw = scan_file(tmp_path, acceleration=2)
     out = tmp_path / "out"
     assert "expected a weights file" in failure(capsys, "reconstruct", raw, "--out", out, "--weights", "nope")
+    maps = failure(capsys, "reconstruct", raw, "--out", out, "--maps", "sake")
+    assert maps == "invrim: expected coil maps by calibration, adaptive, espirit, got 'sake'. Choose one of these.\n"
     assert not out.exists()
 
 

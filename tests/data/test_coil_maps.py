@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.adaptive_combination import adaptive_maps
+from invrim.data.coil_maps import METHODS, estimate_maps, maps_from_calibration
 from invrim.data.coil_profiles import ring_of_coils
-from invrim.data.masks import random_columns
-from invrim.errors import DataError, ShapeError
+from invrim.data.espirit import espirit_maps
+from invrim.data.mask_planes import random_points
+from invrim.data.masks import calibration_lines, random_columns
+from invrim.errors import DataError, OptionError, ShapeError
 from invrim.operators.fourier import fft_centred, ifft_centred
 from shared_data import shared
 
@@ -108,3 +111,55 @@ def test_a_real_head_at_eightfold_acceleration():
     found = maps_from_calibration(kspace * mask, mask)
     # 0.010 measured with the cosine window, 0.033 with a Hann window of equal length both ways.
     assert misalignment(found, reference, image > 0.1 * image.max()) < 0.015
+
+
+def lines_and_points():
+    return {
+        "lines": random_columns(SIZE[1], [4], [0.16], 1),
+        "points": random_points(SIZE, [3], [0.04], 1),
+        "all": None,
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", lines_and_points())
+def test_every_method_gives_aligned_maps_and_a_nearly_real_image(method, name):
+    kspace, maps, blobs = scan()
+    mask = lines_and_points()[name]
+    sampled = kspace if mask is None else kspace * mask
+    found = estimate_maps(sampled, mask, method)
+    assert misalignment(found, maps, blobs > 0.1) < 0.02
+    combined = (found.conj() * ifft_centred(kspace)).sum(dim=1)
+    assert combined.imag.norm() < 0.1 * combined.norm()
+    assert combined.real[blobs > 0.1].min() > 0
+
+
+def test_the_door_opens_what_is_behind_it():
+    kspace, _, _ = scan()
+    mask = random_columns(SIZE[1], [4], [0.16], 1)
+    sampled = kspace * mask
+    assert torch.equal(estimate_maps(sampled, mask), maps_from_calibration(sampled, mask))
+    region = [slice(18, 42), calibration_lines(mask)]
+    expected = {"adaptive": adaptive_maps(sampled, mask), "espirit": espirit_maps(sampled, calibration=region)}
+    for method, maps in expected.items():
+        found = estimate_maps(sampled, mask, method)
+        torch.testing.assert_close(found.abs(), maps.abs())
+        torch.testing.assert_close((found.conj() * maps).sum(dim=1).abs(), maps.abs().square().sum(dim=1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_coil_has_the_same_phase_by_every_method(method):
+    kspace, _, blobs = scan(coils=1)
+    inside = (blobs > 0.1).unsqueeze(1)
+    found, expected = estimate_maps(kspace, method=method), maps_from_calibration(kspace)
+    torch.testing.assert_close(found[inside], expected[inside])
+
+
+def test_other_methods_and_too_few_lines_for_espirit():
+    kspace, _, _ = scan()
+    with pytest.raises(OptionError, match="by calibration, adaptive, espirit, got 'sake'"):
+        estimate_maps(kspace, method="sake")
+    mask = torch.zeros(SIZE[1])
+    mask[48:53] = 1
+    with pytest.raises(DataError, match=r"as wide as a patch, 6 along 2 axes, got \(24, 5\)"):
+        estimate_maps(kspace * mask, mask, "espirit")

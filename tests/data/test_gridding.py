@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from invrim import NonCartesianMRI
+from invrim.data.coil_maps import METHODS
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.gridding import calibration_square, gridded, maps_from_trajectory
 from invrim.data.trajectories import radial, spiral
@@ -29,10 +30,11 @@ def misalignment(found, reference, inside):
     return float((1 - (found.conj() * reference).sum(1).abs().square())[inside].mean())
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("trajectory", [radial(30, 128), spiral(8, 600, 4)], ids=["radial", "spiral"])
-def test_maps_align_with_the_true_ones(trajectory):
+def test_maps_align_with_the_true_ones(trajectory, method):
     kspace, maps, image = scan(trajectory)
-    found = maps_from_trajectory(kspace, trajectory, SIZE)
+    found = maps_from_trajectory(kspace, trajectory, SIZE, method=method)
     assert found.shape == (2, 5, *SIZE)
     assert misalignment(found, maps, image.abs() > 0.1) < 0.02
     assert misalignment(found.roll(1, 1), maps, image.abs() > 0.1) > 0.1, "the bound rejects other coils' maps"

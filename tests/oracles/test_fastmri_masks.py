@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from invrim.data.masks import equispaced_columns, random_columns, seed_of
+from invrim.data.regular_columns import magic_columns, magic_fraction_columns, regular_columns
 
 subsample = pytest.importorskip("fastmri.data.subsample")
 
@@ -31,6 +32,23 @@ def test_equispaced_columns(columns, pair):
     for name in NAMES:
         expected = theirs(subsample.EquispacedMaskFractionFunc, columns, *pair, name)
         assert torch.equal(equispaced_columns(columns, *pair, seed_of(name)), expected), name
+
+
+REGULAR = {
+    "equispaced": (regular_columns, "EquiSpacedMaskFunc"),
+    "magic": (magic_columns, "MagicMaskFunc"),
+    "magic_fraction": (magic_fraction_columns, "MagicMaskFractionFunc"),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("kind", REGULAR)
+def test_regular_columns(kind, columns, pair):
+    draw, name_of_theirs = REGULAR[kind]
+    for name in NAMES[:40]:
+        expected = theirs(getattr(subsample, name_of_theirs), columns, *pair, name)
+        assert torch.equal(draw(columns, *pair, seed_of(name)), expected), name
 
 
 def test_another_seed_is_noticed():

@@ -12,14 +12,29 @@ import torch
 
 from data.fastmri_files import HEADER
 from invrim import IRIM, __version__
+from invrim.data.coil_maps import METHODS, estimate_maps
 from invrim.data.formats.bart import read_array
 from invrim.data.formats.bart import write_acquisition as write_pair
-from invrim.data.formats.fastmri import read_header, read_reconstruction, read_target, write_acquisition
+from invrim.data.formats.fastmri import (
+    read_acquisition,
+    read_header,
+    read_reconstruction,
+    read_target,
+    write_acquisition,
+)
 from invrim.data.masks import columns_of_file
 from invrim.errors import DataError, FileError, MissingExtraError, OptionError, WeightsError
 from invrim.models import Solver
 from invrim.models.baselines import ZeroFilled
-from invrim.reconstruction import Job, reconstruct_file, reconstruct_slices, require_separate_results, sampling_mask
+from invrim.models.cg_sense import ConjugateGradientSENSE
+from invrim.reconstruction import (
+    Job,
+    fidelity_of,
+    reconstruct_file,
+    reconstruct_slices,
+    require_separate_results,
+    sampling_mask,
+)
 from scans import scan, scan_file
 
 
@@ -64,6 +79,23 @@ def test_full_sampling_returns_the_truth(tmp_path):
     raw = scan_file(tmp_path, coils=4)
     images, _ = reconstruct_slices(ZeroFilled(), raw, Job(out=tmp_path))
     assert (images - read_target(raw)).norm() / read_target(raw).norm() < 0.1  # noise, and maps from the data
+
+
+def test_coil_maps_are_estimated_as_the_job_says(tmp_path):
+    raw = scan_file(tmp_path, coils=4, acceleration=2)
+    acquisition = read_acquisition(raw)
+    images = {}
+    for method in METHODS:
+        images[method], _ = reconstruct_slices(ConjugateGradientSENSE(), raw, Job(out=tmp_path, maps=method))
+        fidelity = fidelity_of(acquisition, maps=method)
+        expected = estimate_maps(acquisition.kspace, acquisition.mask, method)
+        assert torch.equal(fidelity.operator.coils.maps, expected)
+        torch.testing.assert_close(
+            images[method], ConjugateGradientSENSE().magnitude(fidelity, ConjugateGradientSENSE()(fidelity))
+        )
+    assert not torch.allclose(images["calibration"], images["espirit"], atol=1e-3)
+    with pytest.raises(OptionError, match="expected coil maps by calibration, adaptive, espirit, got 'none'"):
+        Job(out=tmp_path, maps="none")
 
 
 def test_results_on_disk(tmp_path, model):

@@ -48,6 +48,8 @@ def test_a_record_says_what_made_the_images(tmp_path):
             "mask_sha256": hashlib.sha256(bytes(int(measured) for measured in mask)).hexdigest(),
         },
         "coils": 3,
+        "coil_maps": "calibration",
+        "prewhitened": False,
         "protocol": {
             "acquisition": scan().attributes.get("acquisition"),
             "scanner": None,

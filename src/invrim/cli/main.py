@@ -16,6 +16,7 @@ COMMANDS = {
     "simulate": "raw files of a simulated scan, from NIfTI volumes",
     "train": "learn from a folder of scans: invrim train --config recipe.yaml",
     "reconstruct": "raw files in, images out",
+    "serve": "reconstruct what a scanner streams: an MRD server",
     "evaluate": "reconstructions against targets, under a named protocol",
     "convert-weights": "a checkpoint of the code released in 2019 in, our weights out",
 }

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from invrim.cli.console import AXES, RAW_FILE, parser, progress_bar
+from invrim.cli.console import AXES, RAW_FILE, device_of, parser, progress_bar
 from invrim.errors import InvrimError, OptionError
 
 
@@ -21,10 +21,12 @@ def main(argv: Sequence[str]) -> None:
         batch=options.batch,
         also=tuple(options.also),
         axes=options.axes,
+        maps=options.maps,
+        prewhiten=options.prewhitening,
         weights=Path(options.weights).name,
     )
     require_separate_results(options.inputs, job)
-    model = load_model(options.weights, device=_device(options.device))
+    model = load_model(options.weights, device=device_of(options.device))
     failed = []
     for path in _shard(options.inputs, options.shard):
         if options.skip_existing and all(result.exists() for result in job.outputs(path).values()):
@@ -51,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder of the results")
     p.add_argument("--weights", default="brain", help="a weights file, or the name of weights that ship")
     p.add_argument("--acceleration", type=float, help="undersample fully sampled files first, as an experiment")
+    p.add_argument("--maps", default="calibration", help="coil maps by: calibration, adaptive or espirit")
+    p.add_argument(
+        "--no-prewhitening", dest="prewhitening", action="store_false", help="leave the coils' noise as it is"
+    )
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
     p.add_argument(
@@ -59,14 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--shard", default="0/1", metavar="i/n", help="only the i-th of n equal parts, i from 0")
     p.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     return p
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise OptionError("expected a CUDA device for --device cuda, got none on this machine. Use --device cpu.")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _shard(paths: Sequence[Path], shard: str) -> Sequence[Path]:

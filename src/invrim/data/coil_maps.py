@@ -3,17 +3,65 @@
 import torch
 from torch import Tensor
 
-from invrim.data.mask_planes import calibration_block
-from invrim.data.masks import calibration_lines
-from invrim.errors import DataError, ShapeError
-from invrim.operators.fourier import ifft_centred
+from invrim.data.adaptive_combination import adaptive_maps
+from invrim.data.calibration import calibration_region, low_resolution, require_slices
+from invrim.data.espirit import espirit_maps
+from invrim.errors import OptionError
 
-_SHORTEST = 3
-"""Fewer calibration lines than zero frequency and its neighbours say nothing about how several coils differ."""
-_MOST_LINES = 32
-"""Sensitivities are smooth: more of k-space would add anatomy and noise to the maps."""
-_READOUT_SHARE = 2
-"""The readout is fully sampled, so the window may be this much longer there; still longer gains nothing."""
+METHODS = ("calibration", "adaptive", "espirit")
+"""Ways to estimate coil maps: each coil's low-resolution image, their covariance around every pixel, or ESPIRiT."""
+_ESPIRIT_WIDTH = 24
+"""Of ESPIRiT's calibration region, as everybody takes it."""
+
+
+def require_method(method: str) -> None:
+    """Refuse the name of a method that there is not."""
+    if method not in METHODS:
+        raise OptionError(f"expected coil maps by {', '.join(METHODS)}, got {method!r}. Choose one of these.")
+
+
+def estimate_maps(kspace: Tensor, mask: Tensor | None = None, method: str = "calibration") -> Tensor:
+    """Estimate coil maps by one of `METHODS`.
+
+    All carry the smooth phase of the object, so that the combined image is nearly real.
+
+    Parameters
+    ----------
+    kspace, mask
+        As of `maps_from_calibration`.
+    method
+        ``"calibration"``: `maps_from_calibration`. ``"adaptive"``: `invrim.data.adaptive_combination.adaptive_maps`.
+        ``"espirit"``: `invrim.data.espirit.espirit_maps`, whose maps fade to 0 where nothing calibrates and which needs
+        at least 6 calibration lines, or 6 x 6 points.
+
+    Returns
+    -------
+    Tensor
+        Complex ``(b, coil, y, x)``.
+
+    Raises
+    ------
+    OptionError
+        Another method.
+    DataError
+        Too little of the centre was measured for the method.
+    """
+    require_method(method)
+    if method == "calibration":
+        return maps_from_calibration(kspace, mask)
+    if method == "adaptive":
+        maps = adaptive_maps(kspace, mask)
+    else:
+        require_slices(kspace)
+        region = calibration_region((kspace.shape[-2], kspace.shape[-1]), mask, _ESPIRIT_WIDTH)
+        maps = espirit_maps(kspace, calibration=region)
+    return _with_phase_of(maps, low_resolution(kspace, mask))
+
+
+def _with_phase_of(maps: Tensor, images: Tensor) -> Tensor:
+    """Turn the maps of every pixel together, so that they combine the coils' images to a real one."""
+    combined = (maps.conj() * images).sum(dim=1, keepdim=True)
+    return maps * torch.exp(1j * combined.angle())
 
 
 def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -54,46 +102,6 @@ def maps_from_calibration(kspace: Tensor, mask: Tensor | None = None) -> Tensor:
        MRM 47, 2002.
     .. [Noll91] Noll et al., *Homodyne detection in magnetic resonance imaging*, IEEE TMI 10, 1991.
     """
-    if kspace.ndim != 4:
-        raise ShapeError(f"expected k-space (b, coil, ky, kx), got {tuple(kspace.shape)}. Add the missing axes.")
-    rows, columns = kspace.shape[-2:]
-    half_rows, half = _half_widths((rows, columns), mask, shortest=1 if kspace.shape[1] == 1 else _SHORTEST)
-    window = torch.outer(_window(rows, half_rows), _window(columns, half)).to(kspace.device)
-    images = ifft_centred(kspace * window)
+    images = low_resolution(kspace, mask)
     rss = torch.linalg.vector_norm(images, dim=1, keepdim=True)
     return torch.where(rss > 0, images / rss.clamp_min(torch.finfo(rss.dtype).tiny), torch.zeros_like(images))
-
-
-def _half_widths(size: tuple[int, int], mask: Tensor | None, shortest: int) -> tuple[int, int]:
-    """Samples on either side of zero frequency: a window that is not symmetric would tilt the maps' phase."""
-    if mask is not None and mask.ndim == 2:
-        return _half_block(mask, shortest)
-    rows, columns = size
-    centre = slice(0, columns) if mask is None else calibration_lines(mask)
-    half = min(columns // 2 - centre.start, centre.stop - 1 - columns // 2)
-    if 2 * half + 1 < shortest:
-        raise DataError(
-            f"expected at least {shortest} calibration lines around the centre of k-space, got {2 * half + 1}. "
-            f"Sample more centre lines, or give coil maps."
-        )
-    half = min(half, _MOST_LINES // 2)
-    return min(rows // 2, _READOUT_SHARE * max(half, round(half * rows / columns), 1)), half
-
-
-def _half_block(mask: Tensor, shortest: int) -> tuple[int, int]:
-    half_rows, half = calibration_block(mask)
-    if 2 * min(half_rows, half) + 1 < shortest:
-        raise DataError(
-            f"expected at least {shortest} x {shortest} calibration points around the centre of k-space, got "
-            f"{2 * half_rows + 1} x {2 * half + 1}. Sample more of the centre, or give coil maps."
-        )
-    return min(half_rows, _MOST_LINES // 2), min(half, _MOST_LINES // 2)
-
-
-def _window(n: int, half: int) -> Tensor:
-    """Cosine over the ``2 half + 1`` samples around ``n // 2``, not quite zero at its ends.
-
-    Of a box, cosine, Hamming, Hann and squared Hann it gives the smallest error of the maps at 9 lines.
-    """
-    k = torch.arange(n) - n // 2
-    return torch.where(k.abs() <= half, torch.cos(0.5 * torch.pi * k / (half + 1)), torch.zeros(n))

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.coil_maps import estimate_maps
 from invrim.errors import ShapeError
 from invrim.operators import NonuniformFourierTransform, density_compensation, fft_centred
 from invrim.typing import KSpace
 
 
 def maps_from_trajectory(
-    kspace: KSpace, trajectory: Tensor, size: Sequence[int], weights: Tensor | None = None
+    kspace: KSpace,
+    trajectory: Tensor,
+    size: Sequence[int],
+    weights: Tensor | None = None,
+    method: str = "calibration",
 ) -> Tensor:
     """Estimate coil maps from the centre of k-space, where spokes and spirals leave no gaps.
 
-    The k-space that `gridded` makes calibrates as a Cartesian one does in `maps_from_calibration`, as far from the
+    The k-space that `gridded` makes calibrates as a Cartesian one does in `estimate_maps`, as far from the
     centre as every point of the grid has a sample next to it.
 
     Parameters
@@ -31,10 +35,12 @@ def maps_from_trajectory(
         ``(y, x)``.
     weights
         Of `invrim.operators.density_compensation`, where they are there already.
+    method
+        As of `invrim.data.coil_maps.estimate_maps`.
 
     Returns
     -------
-    As of `maps_from_calibration`, ``(b, coil, y, x)``.
+    As of `estimate_maps`, ``(b, coil, y, x)``.
     """
     if len(size) != 2 or trajectory.shape[-1] != 2 or kspace.ndim != trajectory.ndim + 1:
         raise ShapeError(
@@ -42,7 +48,7 @@ def maps_from_trajectory(
             f"{tuple(kspace.shape)}, {tuple(trajectory.shape)} and {tuple(size)}. Add missing axes; of a stack of "
             f"stars, transform along kz first."
         )
-    return maps_from_calibration(gridded(kspace, trajectory, size, weights), calibration_square(trajectory, size))
+    return estimate_maps(gridded(kspace, trajectory, size, weights), calibration_square(trajectory, size), method)
 
 
 def gridded(kspace: KSpace, trajectory: Tensor, size: Sequence[int], weights: Tensor | None = None) -> KSpace:
@@ -67,7 +73,7 @@ def calibration_square(trajectory: Tensor, size: Sequence[int]) -> Tensor:
 
     Returns
     -------
-    Bool ``(ky, kx)``, a mask for `invrim.data.coil_maps.maps_from_calibration`, whose window hardly looks at corners.
+    Bool ``(ky, kx)``, a mask for `invrim.data.coil_maps.estimate_maps`, whose window hardly looks at corners.
     """
     missed = ~near_samples(trajectory, size)
     y, x = torch.meshgrid(*(torch.arange(k, device=trajectory.device) - k // 2 for k in size), indexing="ij")

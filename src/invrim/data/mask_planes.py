@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invrim.data.mask_density import gaussian_density, scaled_density
 from invrim.data.masks import (
     ACCELERATIONS,
     CENTER_FRACTIONS,
@@ -19,12 +20,6 @@ from invrim.data.masks import (
     seed_of,
 )
 from invrim.errors import DataError, OptionError
-
-_SPREAD = 0.5
-"""Deviation of the Gaussian density, as a fraction of the way from the centre to the edge: of what is measured outside
-the centre, the middle of an edge then gets a seventh of the density next to the centre, and no place gets none."""
-_BISECTIONS = 60
-"""Halvings until a density is exact to float64."""
 
 
 def random_points(
@@ -59,19 +54,25 @@ def random_points(
        MRM 58, 2007: variable density for two phase encodings.
     """
     generator, acceleration, fraction = draw_pair(accelerations, center_fractions, seed)
+    centre, wanted = centre_of_plane(size, acceleration, fraction)
+    probability = np.zeros(centre.shape)
+    probability[~centre] = scaled_density(gaussian_density(*size)[~centre], wanted)
+    return torch.from_numpy((generator.uniform(size=centre.shape) < probability) | centre)
+
+
+def centre_of_plane(size: Sequence[int], acceleration: float, fraction: float) -> tuple[np.ndarray, float]:
+    """Return the centre, bool ``(ky, kx)``, and how many points are wanted besides."""
     rows, columns = size
     points = rows * columns
     centre = np.zeros((rows, columns), dtype=bool)
     centre[_middle(rows, fraction), _middle(columns, fraction)] = True
-    wanted = points / acceleration - centre.sum()
+    wanted = float(points / acceleration - centre.sum())
     if not 0 <= fraction < 1 or wanted < 0:
         raise OptionError(
             f"expected a centre of at most points / acceleration = {points / acceleration:g} of {points} points, got "
             f"a fraction of {fraction:g}. Lower the centre fraction or the acceleration."
         )
-    probability = np.zeros((rows, columns))
-    probability[~centre] = _scaled_density(_gaussian(rows, columns)[~centre], wanted)
-    return torch.from_numpy((generator.uniform(size=(rows, columns)) < probability) | centre)
+    return centre, wanted
 
 
 def mask_of_file(matrix: tuple[int, int], phase_encodes: int, acceleration: float, name: str) -> Tensor:
@@ -124,17 +125,3 @@ def _middle(n: int, fraction: float) -> slice:
     width = round(n * math.sqrt(fraction)) if 0 <= fraction <= 1 else n
     start = (n - width + 1) // 2
     return slice(start, start + width)
-
-
-def _gaussian(rows: int, columns: int) -> np.ndarray:
-    y, x = ((np.arange(n) - n // 2) / (n / 2) for n in (rows, columns))
-    return np.exp(-(y[:, None] ** 2 + x**2) / (2 * _SPREAD**2))
-
-
-def _scaled_density(density: np.ndarray, wanted: float) -> np.ndarray:
-    """Multiply a positive density so that its values, none above 1, sum to ``wanted``."""
-    low, high = 0.0, 1 / density.min()
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if np.minimum(middle * density, 1).sum() < wanted else (low, middle)
-    return np.minimum(high * density, 1)

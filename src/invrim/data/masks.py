@@ -55,9 +55,9 @@ def random_columns(
     ----------
     .. [Z18] Zbontar et al., *fastMRI: an open dataset and benchmarks*, 2018; `fastmri.data.subsample`.
     """
-    generator, acceleration, low = _draw_lines(columns, accelerations, center_fractions, seed)
+    generator, acceleration, low = draw_lines(columns, accelerations, center_fractions, seed)
     probability = (columns / acceleration - low) / (columns - low)
-    return torch.from_numpy(_with_centre(generator.uniform(size=columns) < probability, low))
+    return torch.from_numpy(with_centre(generator.uniform(size=columns) < probability, low))
 
 
 def columns_of_file(columns: int, acceleration: float, name: str) -> Tensor:
@@ -88,11 +88,13 @@ def equispaced_columns(
     center_fractions: Sequence[float] = CENTER_FRACTIONS,
     seed: Seed = 0,
 ) -> Tensor:
-    """Draw equispaced columns whose spacing makes up for the centre (the protocol's `equispaced_fraction`).
+    """Draw equispaced columns whose spacing makes up for the centre (the protocol's ``equispaced_fraction``).
+
+    Its ``equispaced``, without making up, is `invrim.data.regular_columns.regular_columns`.
 
     Arguments and result as in `random_columns`; only the first line is random.
     """
-    generator, acceleration, low = _draw_lines(columns, accelerations, center_fractions, seed)
+    generator, acceleration, low = draw_lines(columns, accelerations, center_fractions, seed)
     if low * acceleration >= columns:
         raise OptionError(
             f"expected a centre of fewer than columns / acceleration = {columns / acceleration:g} lines, got {low}. "
@@ -102,7 +104,7 @@ def equispaced_columns(
     first = generator.randint(0, high=round(spacing))
     mask = np.zeros(columns, dtype=bool)
     mask[np.around(np.arange(first, columns - 1, spacing)).astype(np.uint)] = True
-    return torch.from_numpy(_with_centre(mask, low))
+    return torch.from_numpy(with_centre(mask, low))
 
 
 def calibration_lines(mask: Tensor) -> slice:
@@ -147,7 +149,7 @@ def draw_pair(
     return generator, acceleration, fraction
 
 
-def _draw_lines(
+def draw_lines(
     columns: int, accelerations: Sequence[float], center_fractions: Sequence[float], seed: Seed
 ) -> tuple[np.random.RandomState, float, int]:
     """Draw acceleration and centre, the latter in lines."""
@@ -160,7 +162,8 @@ def _draw_lines(
     return generator, acceleration, round(columns * fraction)
 
 
-def _with_centre(mask: np.ndarray, low: int) -> np.ndarray:
+def with_centre(mask: np.ndarray, low: int) -> np.ndarray:
+    """Measure also the ``low`` lines around the centre, which start at ``(columns - low + 1) // 2``."""
     start = (len(mask) - low + 1) // 2
     mask[start : start + low] = True
     return mask

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.coil_maps import estimate_maps
 from invrim.data.gridding import maps_from_trajectory
 from invrim.data.header import Header
 from invrim.data.mask_planes import mask_of_file
@@ -71,7 +71,9 @@ def _grid(mask: Tensor) -> tuple[int, int]:
     return (1 if mask.ndim == 1 else mask.shape[-2]), mask.shape[-1]
 
 
-def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool = False) -> LeastSquares:
+def fidelity_of(
+    acquisition: Acquisition, *, coil_maps: bool = True, slab: bool = False, maps: str = "calibration"
+) -> LeastSquares:
     """Least squares for a stack of slices, as one batch or as one slab.
 
     Parameters
@@ -83,24 +85,27 @@ def fidelity_of(acquisition: Acquisition, *, coil_maps: bool = True, slab: bool 
         models with as many images as coils.
     slab
         One volume ``(1, b, y, x)``, for models in 3D, instead of ``b`` images.
+    maps
+        How coil maps are estimated, a method of `invrim.data.coil_maps.estimate_maps`.
     """
     if acquisition.trajectory is not None:
-        return _fidelity_along(acquisition, acquisition.trajectory, coil_maps=coil_maps, slab=slab)
+        return _fidelity_along(acquisition, acquisition.trajectory, maps if coil_maps else None, slab=slab)
     kspace, sampled = acquisition.kspace, acquisition.mask
     mask = torch.ones(kspace.shape[-1]) if sampled is None else sampled.float()
     shaped = mask.reshape(-1, 1, *_grid(mask))
     with about(acquisition.name):
-        maps = maps_from_calibration(kspace, common_mask(sampled, everywhere=True)) if coil_maps else None
+        found = estimate_maps(kspace, common_mask(sampled, everywhere=True), maps) if coil_maps else None
     if slab:
         if len(shaped) > 1:
             raise DataError(
                 f"{acquisition.name}: expected one mask for all slices of a slab, got one for each. Use 2D weights."
             )
-        return slab_fidelity(_as_volume(kspace), shaped.unsqueeze(2), None if maps is None else _as_volume(maps))
-    return cartesian_fidelity(kspace, shaped, maps)
+        return slab_fidelity(_as_volume(kspace), shaped.unsqueeze(2), None if found is None else _as_volume(found))
+    return cartesian_fidelity(kspace, shaped, found)
 
 
-def _fidelity_along(acquisition: Acquisition, trajectory: Tensor, *, coil_maps: bool, slab: bool) -> LeastSquares:
+def _fidelity_along(acquisition: Acquisition, trajectory: Tensor, method: str | None, *, slab: bool) -> LeastSquares:
+    """Without a method, without coil maps."""
     if slab or len(trajectory) > 1:
         raise DataError(
             f"{acquisition.name}: expected slices with one trajectory, got {'a slab' if slab else len(trajectory)}. "
@@ -109,8 +114,9 @@ def _fidelity_along(acquisition: Acquisition, trajectory: Tensor, *, coil_maps: 
     size = acquisition.image_size or ()
     weights = density_compensation(trajectory[0], size)
     with about(acquisition.name):
-        maps = maps_from_trajectory(acquisition.kspace, trajectory[0], size, weights) if coil_maps else None
-        return noncartesian_fidelity(acquisition.kspace, trajectory[0], size, maps, weights)
+        kspace = acquisition.kspace
+        maps = None if method is None else maps_from_trajectory(kspace, trajectory[0], size, weights, method)
+        return noncartesian_fidelity(kspace, trajectory[0], size, maps, weights)
 
 
 def _as_volume(stack: Tensor) -> Tensor:

@@ -19,7 +19,15 @@ from invrim.models import Solver, fingerprint
 
 
 def record_of(
-    model: Solver, header: Header, mask: Tensor, images: Tensor, *, weights: str | None, acceleration: float | None
+    model: Solver,
+    header: Header,
+    mask: Tensor,
+    images: Tensor,
+    *,
+    weights: str | None,
+    acceleration: float | None,
+    maps: str | None,
+    prewhitened: bool,
 ) -> dict[str, Any]:
     """Say what made ``images``, so that they can be made again and compared: plain values for `json.dump`.
 
@@ -38,6 +46,10 @@ def record_of(
         Name of the weights; None where there are none, or they came without one.
     acceleration
         That a fully sampled file was undersampled by, as an experiment.
+    maps
+        How coil maps were estimated; None without any.
+    prewhitened
+        Whether the coils were, by the file's noise scan.
     """
     options: dict[str, Any] = getattr(model, "options", {})
     maximum = float(images.max())
@@ -47,6 +59,8 @@ def record_of(
         "weights": {"name": weights, "model": type(model).__name__, "sha256": fingerprint(model)},
         "sampling": _sampling(mask if header.is_cartesian else None, acceleration),
         "coils": header.coils,
+        "coil_maps": maps,
+        "prewhitened": prewhitened,
         "protocol": {
             "acquisition": header.attributes.get("acquisition"),
             "scanner": header.scanner,

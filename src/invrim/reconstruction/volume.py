@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from invrim import __version__
+from invrim.data.coil_maps import require_method
 from invrim.data.formats.bart import write_images
 from invrim.data.formats.dicom import SUFFIX, require_pydicom, write_series
 from invrim.data.formats.fastmri import write_reconstruction
@@ -20,9 +21,10 @@ from invrim.data.geometry import Geometry
 from invrim.data.header import Header
 from invrim.data.masks import require_acceleration
 from invrim.data.orientation import upright
+from invrim.data.prewhitening import prewhitened, scaled_whitening_matrix
 from invrim.data.scan import Scan
 from invrim.data.slabs import slabs_of
-from invrim.errors import OptionError, WeightsError
+from invrim.errors import OptionError, WeightsError, about
 from invrim.files import make_folder, require_replaceable, require_separate
 from invrim.models import Solver, coils_in_words, reconstruct
 from invrim.models.baselines import ZeroFilled
@@ -53,12 +55,17 @@ class Job:
     """Name of the model's weights, for the record beside the images."""
     axes: str | None = None
     """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
+    maps: str = "calibration"
+    """How coil maps are estimated, of `invrim.data.coil_maps.METHODS`."""
+    prewhiten: bool = True
+    """Make the coils' noise equal and independent where the file holds a noise scan, and the model takes coil maps."""
 
     def __post_init__(self) -> None:
         if unknown := set(self.also) - set(ALSO):
             raise OptionError(
                 f"expected --also of {', '.join(ALSO)}, got {', '.join(sorted(unknown))}. Choose of these."
             )
+        require_method(self.maps)
         if self.batch is not None and self.batch < 1:
             raise OptionError(f"expected a batch of at least one slice, got {self.batch}. Raise it.")
         if self.acceleration is not None:
@@ -124,7 +131,10 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
     mask = sampling_mask(scan.header, job.acceleration)
-    record = record_of(model, scan.header, mask, images, weights=job.weights, acceleration=job.acceleration)
+    record = record_of(
+        model, scan.header, mask, images, weights=job.weights, acceleration=job.acceleration,
+        maps=job.maps if model.coil_maps else None, prewhitened=_prewhitens(model, scan, job),
+    )  # fmt: skip
     write_record(outputs["record"], record)
     if "zero-filled" in outputs:
         zero_filled, maximum = reconstruct_scan(ZeroFilled(), scan, job)
@@ -168,9 +178,12 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
     done: list[Tensor] = []
     # Slices along trajectories may each have one of their own.
     batch = job.batch if header.is_cartesian else 1
+    whitening = _whitening(scan) if _prewhitens(model, scan, job) else None
     for chosen in _parts(header.slices, batch, slab=slab):
         acquisition = undersampled(scan.read(chosen), mask)
-        fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab).to(device)
+        if whitening is not None:
+            acquisition = prewhitened(acquisition, whitening)
+        fidelity = fidelity_of(acquisition, coil_maps=coil_maps, slab=slab, maps=job.maps).to(device)
         metadata = header.protocol.to(device).expand(1 if slab else len(acquisition.kspace), -1)
         images = model.magnitude(fidelity, reconstruct(model, fidelity, metadata)).float().cpu()
         done.append(crop_centre(images[0] if slab else images, header.image_size))
@@ -178,6 +191,19 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
             on_progress(chosen.stop, header.slices)
     volume = torch.cat(done)
     return volume, float(volume.max())
+
+
+def _prewhitens(model: Solver, scan: Scan, job: Job) -> bool:
+    """Whether there is noise to whiten, and the model takes any mixture of coils."""
+    return job.prewhiten and model.coil_maps and scan.header.coils > 1 and scan.noise is not None
+
+
+def _whitening(scan: Scan) -> Tensor | None:
+    """Matrix that whitens the scan, once for all of its slices; None where nothing is known of its noise."""
+    if scan.noise is None:
+        return None
+    with about(scan.header.name):
+        return scaled_whitening_matrix(scan.noise)
 
 
 def _geometry(header: Header, images: Tensor) -> Geometry | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from invrim.data.mask_kinds import require_mask_kind
 from invrim.errors import OptionError
 from invrim.training.architectures import IRIMOptions, ModelOptions, PresetOptions
 
@@ -27,6 +28,8 @@ class Data:
     """Accelerations, drawn with equal probability for every training slice."""
     center_fractions: tuple[float, ...] = (0.08, 0.04)
     """Fraction of fully sampled centre lines, one for each acceleration."""
+    masks: str = "random"
+    """Kind of mask, one of `invrim.data.mask_kinds`: random, equispaced_fraction, magic, gaussian, poisson, ..."""
     readout_crop: int | None = None
     """Train on this many rows of the readout, drawn at random; exact, since the readout is fully sampled."""
     image_crop: int | None = None
@@ -43,6 +46,7 @@ class Data:
     """Loader processes; 0 loads in the training process."""
 
     def __post_init__(self) -> None:
+        require_mask_kind(self.masks)
         _require_positive(
             batch_size=self.batch_size,
             readout_crop=self.readout_crop,
