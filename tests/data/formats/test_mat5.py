@@ -79,6 +79,15 @@ def test_damage_crashes_nothing(tmp_path):
     assert 0 < read < 300
 
 
+def test_a_changed_sample_of_a_compressed_array_is_noticed(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"kspace": np.random.default_rng(0).normal(size=500)}, do_compression=True)
+    data = bytearray((tmp_path / "a.mat").read_bytes())
+    data[-1] ^= 1  # of the checksum
+    (tmp_path / "a.mat").write_bytes(data)
+    with pytest.raises(FileError, match=r"expected a complete \.mat file"):
+        load_arrays(tmp_path / "a.mat")
+
+
 def test_nothing_grows_beyond_the_file(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"kspace": np.zeros(1 << 20)}, do_compression=True)
     with pytest.raises(FileError, match="packed into"):

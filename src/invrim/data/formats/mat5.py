@@ -93,7 +93,8 @@ def _inflated(data: memoryview, order: str, require_plausible: Callable[[int], N
     kind, length = (int(n) for n in np.frombuffer(tag, order + "u4"))
     require_plausible(length)
     content = stream.decompress(stream.unconsumed_tail, length) if length else b""
-    if len(content) != length:
+    beyond = stream.decompress(stream.unconsumed_tail, 1)  # checks the sum at the end, too
+    if len(content) != length or beyond or not stream.eof:
         raise ValueError(f"{len(content)} bytes of a compressed array, where {length} were announced")
     return _Element(kind, memoryview(content))
 
