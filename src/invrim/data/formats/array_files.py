@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from invrim.data.formats.hdf5 import dataset, open_read
-from invrim.errors import FileError, InvrimError, MissingExtraError
+from invrim.data.formats.mat5 import read_mat5
+from invrim.errors import FileError, InvrimError
 from invrim.files import reason
 
 _MOST_BYTES = 1 << 36
@@ -38,15 +39,13 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     ------
     FileError
         Damaged, or much larger inside than outside.
-    MissingExtraError
-        MATLAB's older files without the extra ``raw``.
     """
     loaders = {".npy": _npy, ".npz": _npz, ".mat": _mat}
     try:
         return loaders[path.suffix.lower()](path)
     except InvrimError:
         raise
-    except Exception as error:  # zipfile, numpy and scipy each have their own, and more than one
+    except Exception as error:  # zipfile, zlib and numpy each have their own, and more than one
         raise FileError(
             f"{path}: expected a complete {path.suffix} file of numbers, got one that cannot be read "
             f"({reason(error)[:_LONGEST_REASON]}). Write it again."
@@ -98,15 +97,7 @@ def _mat(path: Path) -> dict[str, np.ndarray]:
         is_hdf5 = raw.read(len(_HDF5_MARK)) == _HDF5_MARK
     if is_hdf5 or h5py.is_hdf5(path):
         return _mat_hdf5(path)
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError as error:
-        raise MissingExtraError(
-            "expected the package scipy to read MATLAB files, got none installed. Run: pip install 'invrim[raw]'"
-        ) from error
-    _require_plausible(path, sum(prod(map(int, shape)) for _, shape, _ in whosmat(path)))
-    found = loadmat(path)
-    return {name: value for name, value in found.items() if isinstance(value, np.ndarray) and _is_array(value)}
+    return read_mat5(path, lambda inside: _require_plausible(path, inside))
 
 
 def _mat_hdf5(path: Path) -> dict[str, np.ndarray]:
