@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from invrim.data.mask_kinds import require_mask_kind
 from invrim.errors import OptionError
 from invrim.training.architectures import IRIMOptions, ModelOptions, PresetOptions
 
@@ -46,6 +45,8 @@ class Data:
     """Loader processes; 0 loads in the training process."""
 
     def __post_init__(self) -> None:
+        from invrim.data.mask_kinds import require_mask_kind
+
         require_mask_kind(self.masks)
         _require_positive(
             batch_size=self.batch_size,
