@@ -14,7 +14,7 @@ _ESPIRIT_WIDTH = 24
 """Of ESPIRiT's calibration region, as everybody takes it."""
 _PATCH = 6
 """Of ESPIRiT likewise. Patches wider than half the region are too few to span the others, and what they do not span is
-taken for empty: of a real 13-coil head with 9 lines and patches of 6 the maps miss by 0.34, with patches of 4 by 0.001."""
+taken for empty: of a real 13-coil head with 9 lines the maps miss by 0.34 with patches of 6, and by 0.001 with 4."""
 _NARROWEST = 6
 """Region for ESPIRiT: half of it is the smallest patch that has neighbours on all sides."""
 
@@ -54,10 +54,7 @@ def estimate_maps(kspace: Tensor, mask: Tensor | None = None, method: str = "cal
     require_method(method)
     if method == "calibration":
         return maps_from_calibration(kspace, mask)
-    if method == "adaptive":
-        maps = adaptive_maps(kspace, mask)
-    else:
-        maps = _espirit(kspace, mask)
+    maps = adaptive_maps(kspace, mask) if method == "adaptive" else _espirit(kspace, mask)
     return _with_phase_of(maps, low_resolution(kspace, mask))
 
 
