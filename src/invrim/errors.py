@@ -28,6 +28,10 @@ class FileError(InvrimError, OSError):
     """A file that is missing, damaged, of another kind, or cannot be written."""
 
 
+class StreamError(InvrimError, ConnectionError):
+    """A stream of measured data that ends early, stalls, is too long, or breaks its protocol."""
+
+
 class WeightsError(InvrimError, ValueError):
     """Weights that this version cannot read or that do not fit the data."""
 

@@ -13,6 +13,8 @@ import torch
 from data.fastmri_files import HEADER
 from invrim import IRIM, __version__
 from invrim.data.coil_maps import METHODS, estimate_maps
+from invrim.data.formats.bart import read_array
+from invrim.data.formats.bart import write_acquisition as write_pair
 from invrim.data.formats.fastmri import (
     read_acquisition,
     read_header,
@@ -98,11 +100,13 @@ def test_coil_maps_are_estimated_as_the_job_says(tmp_path):
 
 def test_results_on_disk(tmp_path, model):
     raw = scan_file(tmp_path / "in", acceleration=2)
-    job = Job(out=tmp_path / "out", also=("nifti", "png", "zero-filled"))
+    job = Job(out=tmp_path / "out", also=("nifti", "cfl", "png", "zero-filled"))
     out = reconstruct_file(model, raw, job)
     assert read_reconstruction(out).shape == (3, 48, 40)
     names = sorted(str(p.relative_to(job.out)) for p in job.out.rglob("*") if p.is_file())
-    assert names == ["a.h5", "a.json", "a.nii.gz", "a.png", "zero-filled/a.h5"]
+    assert names == ["a.cfl", "a.h5", "a.hdr", "a.json", "a.nii.gz", "a.png", "zero-filled/a.h5"]
+    pair = read_array(job.out / "a.cfl").reshape(48, 40, 3)  # readout, phase, slice
+    assert np.array_equal(pair.transpose(2, 0, 1), read_reconstruction(out).numpy())
 
 
 def test_a_dicom_folder_holds_the_images_of_the_hdf5_file(tmp_path, model):
@@ -238,6 +242,14 @@ def test_a_raw_file_is_never_overwritten(tmp_path, model):
     with pytest.raises(OptionError, match="would overwrite the input"):
         require_separate_results([below], Job(out=tmp_path, also=("zero-filled",)))
     assert raw.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".cfl", ".hdr"])
+def test_neither_file_of_a_raw_pair_is_overwritten(tmp_path, suffix):
+    write_pair(tmp_path / "a.cfl", scan())
+    with pytest.raises(OptionError, match="would overwrite the input"):
+        require_separate_results([tmp_path / f"a{suffix}"], Job(out=tmp_path, also=("cfl",)))
+    require_separate_results([tmp_path / f"a{suffix}"], Job(out=tmp_path))
 
 
 def test_results_of_two_inputs_may_not_share_a_name(tmp_path):

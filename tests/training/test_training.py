@@ -11,12 +11,15 @@ from lightning.pytorch import Trainer
 
 from invrim import load_model
 from invrim.data.dataset import SliceDataset
+from invrim.data.mask_density import gaussian_columns
+from invrim.data.masks import seed_of
 from invrim.errors import DriftError, FileError, OptionError, TrainingError
 from invrim.invertible.drift import LOOK_EVERY
 from invrim.metrics import ssim
 from invrim.models import read_header
 from invrim.training import Data, IRIMOptions, Optimisation, Recipe, train
 from invrim.training.build import build_model
+from invrim.training.loaders import loaders
 from invrim.training.losses import reconstruction_loss
 from invrim.training.module import ReconstructionTask, learning_rate_factor
 from invrim.training.muon import Muon
@@ -246,6 +249,16 @@ def test_limits_of_drift_may_change_when_a_run_goes_on(recipe):
 def test_limits_of_drift_are_above_zero(recipe, limit):
     with pytest.raises(OptionError, match=rf"expected {limit} above 0, got 0\.0\. Raise it\."):
         recipe(1, **{limit: 0.0})
+
+
+def test_a_recipe_names_the_kind_of_masks(recipe):
+    made = recipe(1)
+    made = replace(made, data=replace(made.data, masks="gaussian"))
+    _, validation = loaders(made, build_model(made))
+    expected = gaussian_columns(40, [2], [0.25], seed_of("c.h5"))
+    assert torch.equal(validation.dataset[0]["mask"].flatten().bool(), expected)
+    with pytest.raises(OptionError, match=r"expected a kind of mask, random, .*, poisson, got 'spiral'\. Choose one"):
+        replace(made.data, masks="spiral")
 
 
 def test_contradicting_recipe(recipe):

@@ -6,6 +6,8 @@ import argparse
 import contextlib
 from collections.abc import Callable, Iterator
 
+from invrim.errors import OptionError
+
 RAW_FILE = "raw file: fastMRI or ISMRMRD .h5, BART .cfl, Siemens .dat, .npy, .npz or .mat"
 AXES = 'names of an array\'s axes, e.g. "coil ky kx"; only of arrays, which do not say it themselves'
 
@@ -15,6 +17,15 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"invrim {command}", description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+
+
+def device_of(name: str) -> str:
+    """Device of ``--device auto``, ``cpu`` or ``cuda``."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise OptionError("expected a CUDA device for --device cuda, got none on this machine. Use --device cpu.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ from invrim.cli.console import AXES, RAW_FILE, parser
 
 
 def main(argv: Sequence[str]) -> None:
-    p = parser("convert", "A raw file of any format in, one of the fastMRI schema out, with all that is known of it.")
+    p = parser("convert", "A raw file of any format in, one of another out, with all that is known of it.")
     p.add_argument("input", type=Path, metavar="IN", help=RAW_FILE)
-    p.add_argument("output", type=Path, metavar="OUT", help="its suffix says which format: .h5")
+    p.add_argument("output", type=Path, metavar="OUT", help="fastMRI .h5, BART .cfl, or .npz that names its own axes")
     p.add_argument("--axes", help=AXES)
     options = p.parse_args(argv)
     from invrim.data.conversion import convert_file

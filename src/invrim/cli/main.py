@@ -12,10 +12,11 @@ from invrim.errors import InvrimError
 COMMANDS = {
     "demo": "the whole story on this machine: data, training, unseen subject, report.html",
     "inspect": "what is in a raw file: matrix, coils, sampling, noise; a picture",
-    "convert": "a raw file of any format in, one in the fastMRI schema out",
+    "convert": "a raw file of any format in, one for fastMRI's, BART's or NumPy's users out",
     "simulate": "raw files of a simulated scan, from NIfTI volumes",
     "train": "learn from a folder of scans: invrim train --config recipe.yaml",
     "reconstruct": "raw files in, images out",
+    "serve": "reconstruct what a scanner streams: an MRD server",
     "evaluate": "reconstructions against targets, under a named protocol",
     "convert-weights": "a checkpoint of the code released in 2019 in, our weights out",
 }

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from invrim.cli.console import AXES, RAW_FILE, parser, progress_bar
+from invrim.cli.console import AXES, RAW_FILE, device_of, parser, progress_bar
 from invrim.errors import InvrimError, OptionError
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
         weights=Path(options.weights).name,
     )
     require_separate_results(options.inputs, job)
-    model = load_model(options.weights, device=_device(options.device))
+    model = load_model(options.weights, device=device_of(options.device))
     failed = []
     for path in _shard(options.inputs, options.shard):
         if options.skip_existing and all(result.exists() for result in job.outputs(path).values()):
@@ -59,18 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is cuda where there is one")
     p.add_argument("--batch", type=int, help="slices at a time (4); of a 3D model, slices of a slab (32)")
-    p.add_argument("--also", nargs="+", default=[], metavar="KIND", help="further results: nifti dicom png zero-filled")
+    p.add_argument(
+        "--also", nargs="+", default=[], metavar="KIND", help="further results: nifti dicom cfl png zero-filled"
+    )
     p.add_argument("--shard", default="0/1", metavar="i/n", help="only the i-th of n equal parts, i from 0")
     p.add_argument("--skip-existing", action="store_true", help="leave results alone that are there already")
     return p
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise OptionError("expected a CUDA device for --device cuda, got none on this machine. Use --device cpu.")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _shard(paths: Sequence[Path], shard: str) -> Sequence[Path]:

@@ -94,18 +94,33 @@ def _gridded(readouts: Readouts, encoding: Encoding) -> tuple[Tensor, Tensor]:
     return placed.reshape(images, z, y, coils, x).permute(0, 3, 4, 1, 2), count.reshape(images, z, y)
 
 
-def _images(readouts: Readouts) -> tuple[np.ndarray, int]:
-    """To which image of all each readout belongs: volume by volume, slices in the order of their places."""
-    order = _order_of_slices(readouts)
-    _, slices = np.unique(readouts.slices, return_inverse=True)
-    _, volumes = np.unique(readouts.volumes, return_inverse=True)
+def images_of_readouts(
+    slices: np.ndarray, volumes: np.ndarray, positions: np.ndarray, normals: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """To which image of all each readout belongs: volume by volume, slices in the order of their places.
+
+    Parameters
+    ----------
+    slices, volumes, positions
+        As of `invrim.data.readouts.Readouts`.
+    normals
+        Their slice directions, ``(n, 3)``.
+    """
+    order = _order_of_slices(slices, positions, normals)
+    _, slices = np.unique(slices, return_inverse=True)
+    _, volumes = np.unique(volumes, return_inverse=True)
     return volumes * len(order) + order[slices], len(order) * int(volumes.max() + 1)
 
 
-def _order_of_slices(readouts: Readouts) -> np.ndarray:
+def _images(readouts: Readouts) -> tuple[np.ndarray, int]:
+    normals = readouts.directions[:, _SLICE]
+    return images_of_readouts(readouts.slices, readouts.volumes, readouts.positions, normals)
+
+
+def _order_of_slices(slices: np.ndarray, positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Rank of every slice along the slice direction; where that is not known, by number."""
-    _, first = np.unique(readouts.slices, return_index=True)
-    along = (readouts.positions[first] * readouts.directions[first, _SLICE]).sum(axis=1)
+    _, first = np.unique(slices, return_index=True)
+    along = (positions[first] * normals[first]).sum(axis=1)
     return np.argsort(np.argsort(along, kind="stable"), kind="stable")
 
 
@@ -180,7 +195,8 @@ def _geometry(
             return Geometry.of_slices(position[0] + along, axes, spacing, (y, z)), ()
         if not np.allclose(readouts.directions[first], directions, atol=1e-3):
             raise DataError("expected parallel slices, got several orientations. Reconstruct them apart.")
-        centres = position[np.argsort(_order_of_slices(readouts))]
+        order = _order_of_slices(readouts.slices, readouts.positions, readouts.directions[:, _SLICE])
+        centres = position[np.argsort(order)]
         return Geometry.of_slices(centres, directions[[_PHASE, _READOUT, _SLICE]], spacing, (y, x)), ()
     except DataError as error:
         return Geometry.of_spacing(spacing), (f"voxel sizes only, no position and orientation: {error}",)

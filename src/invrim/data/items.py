@@ -33,7 +33,7 @@ class RunDataset(Dataset[Item], ABC):
         Files in the fastMRI schema (``.h5``) with targets. A file's own mask is used where it has one; lines that
         the scanner filled with zeros count as not sampled.
     accelerations, center_fractions
-        Of the random masks: of columns, or of points where a file has two phase encodings.
+        Of the masks: of columns, or of points where a file has two phase encodings.
     training
         Draw a new mask for every item and epoch (see `set_epoch`), crop and flip. Else every slice occurs once for
         each acceleration, with masks seeded by the file name.
@@ -49,6 +49,8 @@ class RunDataset(Dataset[Item], ABC):
         In training, mirror both axes at random (phase encodings only where all samples are there).
     coil_maps
         Whether items have ``maps``.
+    masks
+        Their kind, of `invrim.data.mask_kinds.LINE_MASKS`, or of ``POINT_MASKS`` where files have two phase encodings.
     seed
         Of masks, crops and flips.
     """
@@ -65,6 +67,7 @@ class RunDataset(Dataset[Item], ABC):
         target_crop: int | None = None,
         flip: bool = False,
         coil_maps: bool = True,
+        masks: str = "random",
         seed: int = 0,
     ) -> None:
         self.training = training
@@ -73,7 +76,9 @@ class RunDataset(Dataset[Item], ABC):
         self.entries = index_of(Path(folder))
         require_readout(self.entries, readout_crop)
         augmentation = Augmentation(readout_crop=readout_crop, flip=flip) if training else None
-        self._runs = Runs(augmentation, image_crop=image_crop, target_crop=target_crop, coil_maps=coil_maps)
+        self._runs = Runs(
+            augmentation, image_crop=image_crop, target_crop=target_crop, coil_maps=coil_maps, masks=masks
+        )
         self._runs.require_fit(self.entries)
         pairs = list(zip(accelerations, center_fractions, strict=True))
         files = [list(group) for _, group in groupby(self.entries, key=lambda entry: entry.path)]

@@ -14,7 +14,7 @@ from invrim.errors import OptionError
 
 def regular_columns(
     columns: int,
-    accelerations: Sequence[int] = ACCELERATIONS,
+    accelerations: Sequence[float] = ACCELERATIONS,
     center_fractions: Sequence[float] = CENTER_FRACTIONS,
     seed: Seed = 0,
 ) -> Tensor:
@@ -32,7 +32,7 @@ def regular_columns(
 
 def magic_columns(
     columns: int,
-    accelerations: Sequence[int] = ACCELERATIONS,
+    accelerations: Sequence[float] = ACCELERATIONS,
     center_fractions: Sequence[float] = CENTER_FRACTIONS,
     seed: Seed = 0,
 ) -> Tensor:

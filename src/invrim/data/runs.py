@@ -15,8 +15,8 @@ from invrim.data.formats.fastmri import kspace_slices
 from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
 from invrim.data.index import SliceEntry
-from invrim.data.mask_planes import random_points
-from invrim.data.masks import Seed, random_columns, seed_of
+from invrim.data.mask_kinds import draw_mask, require_mask_kind
+from invrim.data.masks import Seed, seed_of
 from invrim.data.recropping import recrop
 from invrim.errors import DataError, OptionError, about
 from invrim.operators.crop import crop_centre
@@ -52,6 +52,8 @@ class Runs:
         Compare no more than this central square of the target.
     coil_maps
         Whether maps are estimated.
+    masks
+        Their kind, see `invrim.data.mask_kinds`.
     """
 
     def __init__(
@@ -61,16 +63,21 @@ class Runs:
         image_crop: int | None = None,
         target_crop: int | None = None,
         coil_maps: bool = True,
+        masks: str = "random",
     ) -> None:
         self.augmentation = augmentation
         self.image_crop = None if augmentation is None else image_crop
         self.target_crop = target_crop
         self.coil_maps = coil_maps
+        self.masks = masks
         self.files = OpenFiles()
 
     def require_fit(self, entries: Sequence[SliceEntry]) -> None:
-        """Refuse files whose images cannot be cropped before they are undersampled."""
+        """Refuse files whose images cannot be cropped before they are undersampled, or not by this kind of mask."""
         for entry in entries:
+            if entry.mask is None:
+                with about(entry.path.name):
+                    require_mask_kind(self.masks, entry.phase_encodes)
             if self.image_crop is not None and (entry.mask is not None or entry.phase_encodes == 2):
                 got = "two phase encodings" if entry.mask is None else "a mask"
                 raise DataError(
@@ -120,11 +127,12 @@ class Runs:
             return entry.sampled
         seed: Seed = seed_of(entry.path.name) if self.augmentation is None else int(rng.integers(2**32))
         accelerations, center_fractions = zip(*pairs, strict=True)
-        if entry.phase_encodes == 2:
-            return random_points(entry.shape[1:], accelerations, center_fractions, seed) & entry.sampled
-        if self.image_crop is not None:
-            return random_columns(self.image_crop, accelerations, center_fractions, seed)
-        return random_columns(entry.shape[-1], accelerations, center_fractions, seed) & entry.sampled
+        size = entry.shape[1:] if self.image_crop is None else (self.image_crop, self.image_crop)
+        mask = draw_mask(
+            self.masks, size, entry.phase_encodes,
+            accelerations=accelerations, center_fractions=center_fractions, seed=seed,
+        )  # fmt: skip
+        return mask & entry.sampled if self.image_crop is None else mask
 
     def _target_size(self, n: int) -> int:
         return min(n, self.target_crop or n, self.image_crop or n)

@@ -12,8 +12,8 @@ from invrim.data.appearance import OBJECT, Appearance
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
-from invrim.data.mask_planes import mask_of_file
-from invrim.data.masks import require_acceleration
+from invrim.data.mask_kinds import draw_mask
+from invrim.data.masks import centre_fraction, require_acceleration, seed_of
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred, ifft_centred
@@ -47,6 +47,7 @@ def simulate_volume(
     seed: int = 0,
     choice: SliceChoice | None = None,
     phase_encodes: int = 1,
+    masks: str = "random",
 ) -> Acquisition:
     """Simulate a Cartesian scan of a stack of magnitude images.
 
@@ -66,7 +67,7 @@ def simulate_volume(
     coils
         Number of coils.
     acceleration
-        1 measures every line and sets no mask; above, random columns with a centre fraction of 0.32 / acceleration.
+        1 measures every line and sets no mask; above, a mask with a centre fraction of 0.32 / acceleration.
     snr
         As defined above; ``inf`` adds no noise.
     appearance
@@ -78,6 +79,8 @@ def simulate_volume(
     phase_encodes
         1 for slices, whose columns are left out. 2 for a volume with its readout along the slices, of which points of
         both other axes are left out, at random with a dense centre: see `invrim.data.volumes`.
+    masks
+        Their kind, see `invrim.data.mask_kinds`.
 
     Returns
     -------
@@ -102,7 +105,13 @@ def simulate_volume(
     deviation = float(magnitude[magnitude > OBJECT].mean()) / snr
     kspace += deviation * _white_noise(kspace.shape, generator)
     target = magnitude if coils == 1 else torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
-    mask = None if acceleration == 1 else mask_of_file(size, phase_encodes, acceleration, name)
+    mask = None
+    if acceleration != 1:
+        fraction = centre_fraction(acceleration)
+        mask = draw_mask(
+            masks, size, phase_encodes,
+            accelerations=[acceleration], center_fractions=[fraction], seed=seed_of(name),
+        )  # fmt: skip
     facts = {"phase_encodes": 2} if phase_encodes == 2 else {}
     return Acquisition(
         name=name,
@@ -174,13 +183,14 @@ def simulate_file(
     seed: int = 0,
     choice: SliceChoice | None = None,
     phase_encodes: int = 1,
+    masks: str = "random",
 ) -> Path:
     """Simulate a scan of a NIfTI volume and write `simulated_path`; options as `simulate_volume`."""
     path = simulated_path(image, out, plane)
     stack = np.maximum(slices(read_volume(image), plane), 0)
     acquisition = simulate_volume(
         stack, path.name, coils=coils, acceleration=acceleration, snr=snr, seed=seed, choice=choice,
-        phase_encodes=phase_encodes,
+        phase_encodes=phase_encodes, masks=masks,
     )  # fmt: skip
     make_folder(out)
     write_acquisition(path, acquisition)

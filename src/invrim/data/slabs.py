@@ -26,7 +26,7 @@ class SlabDataset(RunDataset):
 
     Parameters
     ----------
-    folder, accelerations, center_fractions, readout_crop, image_crop, target_crop, flip, coil_maps, seed
+    folder, accelerations, center_fractions, readout_crop, image_crop, target_crop, flip, coil_maps, masks, seed
         As for `invrim.data.items.RunDataset`; a crop is refused where the readout is along the slices.
     slab
         Slices of a slab.
@@ -48,13 +48,14 @@ class SlabDataset(RunDataset):
         target_crop: int | None = None,
         flip: bool = False,
         coil_maps: bool = True,
+        masks: str = "random",
         seed: int = 0,
     ) -> None:
         self._slab = slab
         super().__init__(
             folder, accelerations=accelerations, center_fractions=center_fractions, training=training,
             readout_crop=readout_crop, image_crop=image_crop, target_crop=target_crop, flip=flip, coil_maps=coil_maps,
-            seed=seed,
+            masks=masks, seed=seed,
         )  # fmt: skip
 
     def shape_of(self, number: int) -> tuple[object, ...]:

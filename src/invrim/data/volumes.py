@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invrim.data.acquisition import Acquisition, Attribute
 from invrim.errors import ShapeError
-from invrim.operators.fourier import ifft_centred
+from invrim.operators.fourier import fft_centred, ifft_centred
 
 
 def acquisition_of_volume(
@@ -59,3 +59,14 @@ def acquisition_of_volume(
         target=target,
         attributes={**attributes, "phase_encodes": 2},
     )
+
+
+def kspace_of_volume(acquisition: Acquisition) -> Tensor:
+    """Transform the slices of `acquisition_of_volume` along the readout again: what the scanner measured.
+
+    Returns
+    -------
+    Complex64 ``(volume, coil, readout, ky, kx)``.
+    """
+    stack = acquisition.kspace.unflatten(0, (acquisition.volumes, -1))
+    return fft_centred(stack.movedim(1, -1), ndim=1).movedim(-1, 2).contiguous()

@@ -17,12 +17,15 @@ _OVERHEAD = 1 / 128
 """Of the allocator, on top of the tensors' bytes."""
 
 
-def bytes_of(budget: str | int) -> int:
-    """Read a number of bytes, or a number with a unit such as ``"8GB"`` (1e9 bytes) or ``"512 MiB"`` (2**20 bytes)."""
+def bytes_of(budget: str | int, *, what: str = "a memory budget") -> int:
+    """Read a number of bytes, or a number with a unit such as ``"8GB"`` (1e9 bytes) or ``"512 MiB"`` (2**20 bytes).
+
+    ``what`` it is of names it in the error.
+    """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(budget))
     unit = _UNITS.get(match[2].upper()) if match else None
     if match is None or unit is None or isinstance(budget, bool) or not float(match[1]) > 0:
-        raise OptionError(f"expected a memory budget such as '8GB', '512MiB' or a number of bytes, got {budget!r}.")
+        raise OptionError(f"expected {what} such as '8GB', '512MiB' or a number of bytes, got {budget!r}.")
     return math.floor(float(match[1]) * unit)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invrim import __version__
 from invrim.data.coil_maps import require_method
+from invrim.data.formats.bart import write_images
 from invrim.data.formats.dicom import SUFFIX, require_pydicom, write_series
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
@@ -34,7 +35,7 @@ from invrim.reconstruction.record import record_of, write_record
 _BATCH = 4
 _SLAB = 32
 """Slices, of models in 2D and in 3D, where nothing else is asked for."""
-ALSO = ("nifti", "dicom", "png", "zero-filled")
+ALSO = ("nifti", "dicom", "cfl", "png", "zero-filled")
 Progress = Callable[[int, int], None]
 
 
@@ -73,15 +74,22 @@ class Job:
             require_pydicom()
 
     def outputs(self, path: Path) -> dict[str, Path]:
-        """Files and folders that a raw file will become: "images", "record", and `ALSO` by their names."""
+        """Files and folders that a raw file will become: "images", "record", and `ALSO` by their names.
+
+        BART's images are two files, the second under "cfl header".
+        """
         images = self.out / f"{path.stem}.h5"
         every = {
             "nifti": images.with_suffix(".nii.gz"),
             "dicom": self.out / f"{path.stem}-dicom",
+            "cfl": images.with_suffix(".cfl"),
             "png": images.with_suffix(".png"),
             "zero-filled": self.out / "zero-filled" / images.name,
         }
-        return {"images": images, "record": images.with_suffix(".json"), **{kind: every[kind] for kind in self.also}}
+        further = {kind: every[kind] for kind in self.also}
+        if "cfl" in further:
+            further["cfl header"] = images.with_suffix(".hdr")
+        return {"images": images, "record": images.with_suffix(".json"), **further}
 
 
 def require_separate_results(paths: Sequence[Path], job: Job) -> None:
@@ -140,6 +148,9 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
             outputs["dicom"], images, geometry, scan.header.volumes,
             description=f"{path.stem} by invrim", software=f"invrim {__version__}",
         )  # fmt: skip
+    if "cfl" in outputs:
+        is_volume = scan.header.attributes.get("phase_encodes") == 2
+        write_images(outputs["cfl"], images, scan.header.volumes, is_volume=is_volume)
     if "png" in outputs:
         write_picture(outputs["png"], upright(images[len(images) // 2], geometry))
     return outputs["images"]

@@ -39,11 +39,11 @@ def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLo
     training = items(
         data.train, accelerations=data.accelerations, center_fractions=data.center_fractions, training=True,
         readout_crop=data.readout_crop, image_crop=data.image_crop, target_crop=data.target_crop, flip=data.flip,
-        coil_maps=model.coil_maps, seed=recipe.seed,
+        coil_maps=model.coil_maps, masks=data.masks, seed=recipe.seed,
     )  # fmt: skip
     validation = items(
         data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False,
-        target_crop=data.target_crop, coil_maps=model.coil_maps,
+        target_crop=data.target_crop, coil_maps=model.coil_maps, masks=data.masks,
     )  # fmt: skip
     for dataset in (training, validation):
         _require_coils(dataset, model)

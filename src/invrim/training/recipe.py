@@ -27,6 +27,8 @@ class Data:
     """Accelerations, drawn with equal probability for every training slice."""
     center_fractions: tuple[float, ...] = (0.08, 0.04)
     """Fraction of fully sampled centre lines, one for each acceleration."""
+    masks: str = "random"
+    """Kind of mask, one of `invrim.data.mask_kinds`: random, equispaced_fraction, magic, gaussian, poisson, ..."""
     readout_crop: int | None = None
     """Train on this many rows of the readout, drawn at random; exact, since the readout is fully sampled."""
     image_crop: int | None = None
@@ -43,6 +45,9 @@ class Data:
     """Loader processes; 0 loads in the training process."""
 
     def __post_init__(self) -> None:
+        from invrim.data.mask_kinds import require_mask_kind
+
+        require_mask_kind(self.masks)
         _require_positive(
             batch_size=self.batch_size,
             readout_crop=self.readout_crop,

@@ -133,7 +133,7 @@ def test_nothing_is_executed_and_nothing_grows(tmp_path):
     header = np.lib.format.header_data_from_array_1_0(np.ones((2, 2), np.complex64)) | {"shape": (1 << 20, 1 << 20)}
     with (tmp_path / "huge.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match=r"expected 8796093022208 bytes .* got 0"):
         open_scan(tmp_path / "huge.npy", "ky kx")
 
 

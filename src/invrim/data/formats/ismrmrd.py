@@ -5,17 +5,19 @@ One by one through the library's own reader is some fifty times slower. The head
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from invrim.data.acquisition import Acquisition
-from invrim.data.assembly import assemble
+from invrim.data.acquisition import Acquisition, Attribute
+from invrim.data.assembly import assemble, images_of_readouts
 from invrim.data.formats.hdf5 import open_read
 from invrim.data.formats.ismrmrd_header import calibrates_within, encoding_of, parse_header, protocol_of
-from invrim.data.readouts import Readouts
+from invrim.data.readouts import Encoding, Readouts
 from invrim.errors import DataError, FileError, about
 
 _NOISE = 1 << 18
@@ -54,6 +56,17 @@ def read(path: Path) -> Acquisition:
         return acquisition_of(path.name, xml, table)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which readouts of a table make images, and how."""
+
+    chosen: np.ndarray
+    """Bool ``(n,)``: those that do; the others are noise, navigators, or of another encoding space."""
+    encoding: Encoding
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    """What is known of scanner and protocol."""
+
+
 def acquisition_of(name: str, xml: bytes | str, table: np.ndarray) -> Acquisition:
     """Assemble a table of acquisitions, as the file has it and a stream fills it.
 
@@ -66,9 +79,18 @@ def acquisition_of(name: str, xml: bytes | str, table: np.ndarray) -> Acquisitio
     table
         Structured ``(n,)`` with the fields ``head``, ``traj`` and ``data`` of the standard.
     """
+    return assembled(name, plan_of(xml, table["head"]), table)
+
+
+def assembled(name: str, plan: Plan, table: np.ndarray) -> Acquisition:
+    """Assemble a table of acquisitions as planned."""
+    return assemble(name, _readouts(table, plan), plan.encoding)
+
+
+def plan_of(xml: bytes | str, head: np.ndarray) -> Plan:
+    """Plan by an ISMRMRD header and the table's own field ``head``, ``(n,)``."""
     header = parse_header(xml)
-    head = table["head"]
-    image = (head["flags"] & np.uint64(_NO_IMAGE)) == 0
+    image = image_readouts(head)
     if not image.any():
         raise DataError("expected image data, got noise or navigators alone. Give the file of the scan itself.")
     space = int(head["encoding_space_ref"][image][0])
@@ -76,7 +98,26 @@ def acquisition_of(name: str, xml: bytes | str, table: np.ndarray) -> Acquisitio
     image &= head["encoding_space_ref"] == space
     if not calibrates_within(header, space):
         image &= (head["flags"] & np.uint64(_CALIBRATION_ONLY)) == 0
-    return assemble(name, _readouts(table, image, encoding.is_cartesian, protocol_of(header)), encoding)
+    return Plan(chosen=image, encoding=encoding, attributes=protocol_of(header))
+
+
+def image_readouts(head: np.ndarray) -> np.ndarray:
+    """Which readouts are flagged neither as noise nor as navigators and their like, bool ``(n,)``."""
+    return (head["flags"] & np.uint64(_NO_IMAGE)) == 0
+
+
+def heads_of_images(plan: Plan, head: np.ndarray) -> dict[int, np.ndarray]:
+    """Of every image that has readouts, by its number in the stack, the header of the one nearest to zero frequency.
+
+    Of a volume with two phase encodings, whose positions along the readout are the stack, one for the whole volume.
+    """
+    head = head[plan.chosen]
+    index = head["idx"]
+    image, _ = images_of_readouts(index["slice"], _volumes(index), head["position"], head["slice_dir"])
+    steps = np.stack([index["kspace_encode_step_1"], index["kspace_encode_step_2"]], axis=1).astype(np.int64)
+    nearest_first = np.argsort(np.abs(steps - plan.encoding.centre).sum(axis=1), kind="stable")
+    numbers, first = np.unique(image[nearest_first], return_index=True)
+    return {int(number): head[nearest_first[row]] for number, row in zip(numbers, first, strict=True)}
 
 
 def _holds_acquisitions(table: np.dtype) -> bool:
@@ -120,7 +161,8 @@ def _local(file: h5py.File, item: Any) -> h5py.Dataset:
     return item
 
 
-def _readouts(table: np.ndarray, image: np.ndarray, is_cartesian: bool, attributes: dict[str, Any]) -> Readouts:
+def _readouts(table: np.ndarray, plan: Plan) -> Readouts:
+    image = plan.chosen
     head = table["head"][image]
     coils, samples = _common(head, "active_channels"), _common(head, "number_of_samples")
     data = _stack(table["data"][image], coils, samples)
@@ -141,9 +183,9 @@ def _readouts(table: np.ndarray, image: np.ndarray, is_cartesian: bool, attribut
         centre=_common(head, "center_sample") - pre,
         positions=head["position"],
         directions=np.stack([head["read_dir"], head["phase_dir"], head["slice_dir"]], axis=1),
-        trajectory=None if is_cartesian else _trajectory(table["traj"][image], head, samples, kept),
+        trajectory=None if plan.encoding.is_cartesian else _trajectory(table["traj"][image], head, samples, kept),
         noise=_noise(table, coils),
-        attributes=attributes,
+        attributes=plan.attributes,
     )
 
 

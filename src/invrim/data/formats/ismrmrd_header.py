@@ -14,7 +14,7 @@ def parse_header(xml: bytes | str) -> Any:
     Raises
     ------
     DataError
-        It is no such header.
+        It is no such header, or declares entities, which would be expanded without limit.
     MissingExtraError
         Without the extra ``raw``.
     """
@@ -24,6 +24,8 @@ def parse_header(xml: bytes | str) -> Any:
         raise MissingExtraError(
             "expected the package ismrmrd to read ISMRMRD headers, got none installed. Run: pip install 'invrim[raw]'"
         ) from error
+    if (b"<!DOCTYPE" if isinstance(xml, bytes) else "<!DOCTYPE") in xml:  # type: ignore[operator]
+        raise DataError("expected an ISMRMRD header without a document type, got one that declares its own. Drop it.")
     try:
         return xsd.CreateFromDocument(xml)
     except Exception as error:  # the parser's, of lxml or expat, and the schema's, each have their own
