@@ -1,5 +1,9 @@
 """ISMRMRD files: every readout in its place, every place in the patient."""
 
+import shutil
+import subprocess
+
+import h5py
 import nibabel
 import numpy as np
 import pytest
@@ -9,8 +13,9 @@ from data.ismrmrd_files import PointScan
 from invrim.data.formats.opening import open_scan
 from invrim.errors import DataError, FileError
 from invrim.models.baselines import ZeroFilled
+from invrim.models.cg_sense import ConjugateGradientSENSE
 from invrim.operators import ifft_centred
-from invrim.reconstruction import Job, reconstruct_file
+from invrim.reconstruction import Job, reconstruct_file, reconstruct_scan
 
 _SIDEWAYS = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
 ORIENTATIONS = {
@@ -168,8 +173,6 @@ def test_a_header_that_contradicts_its_data(tmp_path, scan, message):
 
 
 def enlarge(path):
-    import h5py
-
     with h5py.File(path, "a") as file:
         xml = file["dataset/xml"][0].decode().replace("<y>40</y>", "<y>60000</y>").replace("<z>1</z>", "<z>60000</z>")
         del file["dataset/xml"]
@@ -182,10 +185,30 @@ def test_only_noise_is_no_image(tmp_path):
 
 
 def test_links_elsewhere_are_not_followed(tmp_path):
-    import h5py
-
     raw = PointScan().write(tmp_path / "a.h5")
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["dataset"] = h5py.ExternalLink(str(raw), "dataset")
     with pytest.raises(FileError):
         open_scan(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize(
+    "options", [["-a", "1"], ["-a", "2", "-w", "24", "-C", "-r", "2"]], ids=["full", "accelerated"]
+)
+def test_files_of_the_ismrmrd_tools(tmp_path, options):
+    program = "ismrmrd_generate_cartesian_shepp_logan"
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not on this machine")
+    command = [program, "-m", "96", "-c", "4", "-n", "0.01", *options, "-o", str(tmp_path / "a.h5")]
+    subprocess.run(command, check=True, capture_output=True)
+    with h5py.File(tmp_path / "a.h5") as file:
+        stored = file["dataset/phantom"][0]
+        phantom = np.hypot(stored["real"], stored["imag"])
+    scan = open_scan(tmp_path / "a.h5")
+    assert (scan.header.coils, scan.header.matrix) == (4, (96, 96))
+    assert (scan.noise is None) == ("-C" not in options)
+    image = reconstruct_scan(ConjugateGradientSENSE(), scan, Job(out=tmp_path))[0][0].numpy()
+    # Its first axis is the phase encoding, ours the readout.
+    likeness = {turn: np.corrcoef(image.ravel(), phantom.T[::turn].ravel())[0, 1] for turn in (1, -1)}
+    assert likeness[1] > 0.7
+    assert likeness[1] > likeness[-1] + 0.02, "mirrored would be another picture"
