@@ -49,7 +49,7 @@ def assemble(name: str, readouts: Readouts, encoding: Encoding) -> Acquisition:
         mask = _mask(count[:, 0] > 0, sampled_readout)
         kspace, size = kspace.reshape(images, coils, x, y), (x, encoding.image_size[_PHASE])
     else:
-        mask = _mask((count > 0).any(dim=0)[None], None)
+        mask = _points(count > 0, x)
         kspace = ifft_centred(kspace.movedim(2, -1), ndim=1).movedim(-1, 1).flatten(0, 1)
         size = (encoding.image_size[_SLICE], encoding.image_size[_PHASE])
     geometry, notice = _geometry(readouts, encoding, x, volume=z > 1)
@@ -60,7 +60,8 @@ def assemble(name: str, readouts: Readouts, encoding: Encoding) -> Acquisition:
         attributes={**readouts.attributes, **({"phase_encodes": 2} if z > 1 else {})},
         image_size=size,
         geometry=geometry,
-        volumes=len(np.unique(readouts.volumes)),
+        # Slabs one beside the other are no stack of one readout: each is a volume.
+        volumes=len(np.unique(readouts.volumes)) if z == 1 else images,
         noise=None if readouts.noise is None else torch.from_numpy(readouts.noise),
         notices=(*notices, *notice),
     )
@@ -162,8 +163,18 @@ def _mask(lines: Tensor, readout: Tensor | None) -> Tensor | None:
     return points[0] if common is not None else points
 
 
+def _points(points: Tensor, readout: int) -> Tensor | None:
+    """Of points ``(images, z, y)`` of volumes: what `Acquisition.mask` wants, for every position along the readout."""
+    if (points == points[:1]).all():
+        return None if points.all() else points[0]
+    return points.repeat_interleave(readout, dim=0)
+
+
 def _notices(readouts: Readouts, encoding: Encoding, count: Tensor) -> tuple[str, ...]:
-    """Say which lines are missing though the protocol does not leave any out."""
+    """Say which lines are missing though the protocol does not leave any out, and which images altogether."""
+    empty = int((count == 0).flatten(1).all(dim=1).sum())
+    if empty:
+        return (f"{empty} of {len(count)} images were not measured: they stay black",)
     if encoding.acceleration > 1:
         return ()
     steps = np.unique(readouts.steps, axis=0)
@@ -189,6 +200,8 @@ def _geometry(
     position = readouts.positions[first].astype(np.float64)
     _, y, z = encoding.matrix
     try:
+        if volume and len(first) > 1:
+            raise DataError(f"expected one slab, got {len(first)}. Each of them is a volume of its own here.")
         if volume:
             along = (np.arange(x) - x // 2)[:, None] * readout_mm * directions[_READOUT]
             axes = directions[[_PHASE, _SLICE, _READOUT]]

@@ -64,6 +64,8 @@ def convert_file(path: Path, out: Path, axes: str | None = None) -> Header:
     header, acquisition = scan.header, scan.read()
     if header.is_cartesian and not header.slice_masks and not header.sampled.all():
         acquisition = replace(acquisition, mask=header.sampled)  # without lines that the scanner filled with zeros
+    if header.scanner is not None:
+        acquisition = replace(acquisition, attributes={**acquisition.attributes, "scanner": header.scanner})
     write(out, acquisition)
     lost = bart.left_out(acquisition) if write is bart.write_acquisition else ()
     return replace(header, notices=(*header.notices, *(f"left out of {out.suffix}: {part}" for part in lost)))

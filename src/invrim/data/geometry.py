@@ -68,6 +68,8 @@ class Geometry:
         centres = np.asarray(centres, dtype=np.float64)
         steps = np.diff(centres, axis=0)
         between = steps[0] if len(steps) else spacing[2] * axes[2]
+        if np.linalg.norm(between) < _SAME:
+            raise DataError("expected slices at places of their own, got several at one. Correct their positions.")
         if len(steps) and np.abs(steps - between).max() > max(_SAME * float(np.linalg.norm(between)), _SAME):
             raise DataError(
                 "expected slices at equal distances along one line, got "

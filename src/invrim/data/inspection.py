@@ -81,15 +81,17 @@ class Inspection:
 
 
 def inspect_file(path: Path, axes: str | None = None) -> Inspection:
-    """Read a file's header and its middle slice.
+    """Read a file's header and its middle slice, or the one nearest to the middle in which something was measured.
 
     Arguments and errors as of `invrim.data.formats.opening.open_scan`.
     """
     scan = open_scan(path, axes)
     header = scan.header
-    number = header.slices // 2
-    middle = scan.read(slice(number, number + 1))
-    mask = _mask(header, middle)
+    for number in sorted(range(header.slices), key=lambda n: abs(n - header.slices // 2)):
+        middle = scan.read(slice(number, number + 1))
+        mask = _mask(header, middle)
+        if mask.any():
+            break
     return Inspection(
         header=header,
         middle=middle,

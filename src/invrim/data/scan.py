@@ -62,7 +62,8 @@ def header_of(acquisition: Acquisition) -> Header:
     mask, attributes = common_mask(acquisition.mask), acquisition.attributes
     scanner = attributes.get("scanner")
     if acquisition.trajectory is None:
-        matrix, phase_encodes = (grid[0], grid[1]), 1 if mask is None else mask.ndim
+        drawn = 1 if mask is None else mask.ndim
+        matrix, phase_encodes = (grid[0], grid[1]), 2 if attributes.get("phase_encodes") == 2 else drawn
     else:
         matrix, phase_encodes = acquisition.image_size or (0, 0), 0
     return Header(
@@ -82,9 +83,9 @@ def header_of(acquisition: Acquisition) -> Header:
     )
 
 
-def common_mask(mask: Tensor | None, *, everywhere: bool = False) -> Tensor | None:
-    """Make one mask ``(kx,)`` or ``(ky, kx)`` of those of all slices: what was measured in any, or in all of them."""
+def common_mask(mask: Tensor | None) -> Tensor | None:
+    """Make one mask ``(kx,)`` or ``(ky, kx)`` of those of all slices: what was measured in any of them."""
     if mask is None or mask.ndim < 3:
         return mask
-    lines = mask.all(dim=0) if everywhere else mask.any(dim=0)
+    lines = mask.any(dim=0)
     return lines[0] if len(lines) == 1 else lines

@@ -42,7 +42,7 @@ def acquisition_of_grid(name: str, kspace: Tensor) -> Acquisition:
     return Acquisition(
         name=name,
         kspace=torch.cat([volume.kspace for volume in volumes]),
-        mask=masks[0] if alike else masks.repeat_interleave(kspace.shape[3], dim=0),
+        mask=None if masks.all() else masks[0] if alike else masks.repeat_interleave(kspace.shape[3], dim=0),
         attributes=volumes[0].attributes,
         volumes=len(volumes),
     )

@@ -46,7 +46,12 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
     """
     if acceleration is None:
         return header.sampled
-    if header.mask is not None or not header.is_cartesian:
+    if not header.is_cartesian:
+        raise OptionError(
+            f"{header.name}: expected a scan on a grid to undersample, got one along a trajectory. "
+            f"Leave the acceleration out, or readouts of the file."
+        )
+    if header.mask is not None:
         raise OptionError(
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
@@ -94,7 +99,7 @@ def fidelity_of(
     mask = torch.ones(kspace.shape[-1]) if sampled is None else sampled.float()
     shaped = mask.reshape(-1, 1, *_grid(mask))
     with about(acquisition.name):
-        found = estimate_maps(kspace, common_mask(sampled, everywhere=True), maps) if coil_maps else None
+        found = _maps_of_slices(kspace, sampled, maps) if coil_maps else None
     if slab:
         if len(shaped) > 1:
             raise DataError(
@@ -102,6 +107,17 @@ def fidelity_of(
             )
         return slab_fidelity(_as_volume(kspace), shaped.unsqueeze(2), None if found is None else _as_volume(found))
     return cartesian_fidelity(kspace, shaped, found)
+
+
+def _maps_of_slices(kspace: Tensor, sampled: Tensor | None, method: str) -> Tensor:
+    """Coil maps ``(b, coil, y, x)``: of slices with masks of their own each by itself, zeros of one without data."""
+    if sampled is None or sampled.ndim < 3:
+        return estimate_maps(kspace, sampled, method)
+    found = [
+        estimate_maps(one, common_mask(mask), method) if mask.any() else torch.zeros_like(one)
+        for one, mask in zip(kspace.split(1), sampled.split(1), strict=True)
+    ]
+    return torch.cat(found)
 
 
 def _fidelity_along(acquisition: Acquisition, trajectory: Tensor, method: str | None, *, slab: bool) -> LeastSquares:

@@ -21,7 +21,7 @@ from invrim.models import Solver, fingerprint
 def record_of(
     model: Solver,
     header: Header,
-    mask: Tensor,
+    mask: Tensor | None,
     images: Tensor,
     *,
     weights: str | None,

@@ -130,7 +130,8 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
-    mask = sampling_mask(scan.header, job.acceleration)
+    # Of slices with masks of their own none is that of the file.
+    mask = None if scan.header.slice_masks else sampling_mask(scan.header, job.acceleration)
     record = record_of(
         model, scan.header, mask, images, weights=job.weights, acceleration=job.acceleration,
         maps=job.maps if model.coil_maps else None, prewhitened=_prewhitens(model, scan, job),

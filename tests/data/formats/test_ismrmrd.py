@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import h5py
 import nibabel
@@ -11,6 +12,7 @@ import torch
 
 from data.ismrmrd_files import PointScan
 from invrim.data.formats.opening import open_scan
+from invrim.data.scan import LoadedScan
 from invrim.errors import DataError, FileError
 from invrim.models.baselines import ZeroFilled
 from invrim.models.cg_sense import ConjugateGradientSENSE
@@ -212,3 +214,57 @@ def test_files_of_the_ismrmrd_tools(tmp_path, options):
     likeness = {turn: np.corrcoef(image.ravel(), phantom.T[::turn].ravel())[0, 1] for turn in (1, -1)}
     assert likeness[1] > 0.7
     assert likeness[1] > likeness[-1] + 0.02, "mirrored would be another picture"
+
+
+def test_what_is_discarded_counts_from_the_beginning_of_reverse_lines_too(tmp_path):
+    odd = {"matrix": (47, 40, 1), "oversampling": 1}
+    plain = images_of(PointScan(**odd).write(tmp_path / "a.h5"))
+    torch.testing.assert_close(images_of(PointScan(**odd, reverse=True, discard=5).write(tmp_path / "b.h5")), plain)
+
+
+def test_volumes_with_lines_of_their_own_have_masks_of_their_own(tmp_path):
+    raw = PointScan(
+        matrix=(8, 12, 4), fov=(96, 88, 20), repetitions=2, lines=lambda n: [k for k in range(12) if k != 2 + n]
+    ).write(tmp_path / "a.h5")
+    scan = open_scan(raw)
+    assert (scan.header.volumes, scan.header.slices, scan.header.phase_encodes) == (2, 16, 2)
+    masks = scan.read().mask
+    assert masks.shape == (16, 4, 12)
+    assert not masks[:8, :, 2].any()
+    assert masks[:8, :, 3].all()
+    assert not masks[8:, :, 3].any()
+
+
+def test_a_full_volume_has_two_phase_encodings(tmp_path):
+    scan = open_scan(PointScan(matrix=(8, 12, 4), fov=(96, 88, 20)).write(tmp_path / "a.h5"))
+    assert (scan.header.phase_encodes, scan.header.mask) == (2, None)
+
+
+def test_slabs_beside_each_other_are_volumes_without_a_place(tmp_path):
+    scan = open_scan(PointScan(matrix=(8, 12, 4), fov=(96, 88, 20), slices=2).write(tmp_path / "a.h5"))
+    assert scan.header.volumes == 2
+    assert not scan.header.geometry.is_oriented
+    assert any("expected one slab, got 2" in notice for notice in scan.header.notices)
+
+
+def test_slices_at_one_place_have_none(tmp_path):
+    raw = PointScan(slices=2, slice_distance=0).write(tmp_path / "a.h5")
+    reconstruct_file(ZeroFilled(), raw, Job(out=tmp_path / "out", also=("nifti",)))
+    assert any("got several at one" in notice for notice in open_scan(raw).header.notices)
+
+
+def test_an_image_that_was_not_measured_stays_black_and_harms_no_other(tmp_path):
+    def lines(repetition):
+        return range(repetition, 40, 2) if repetition < 2 else []
+
+    few = PointScan(slices=1, repetitions=2, acceleration=2, lines=lambda n: [*range(16, 25), *lines(n)])
+    alone = reconstruct_scan(ZeroFilled(), open_scan(few.write(tmp_path / "a.h5")), Job(out=tmp_path, batch=1))[0]
+    together = reconstruct_scan(ZeroFilled(), open_scan(tmp_path / "a.h5"), Job(out=tmp_path, batch=4))[0]
+    torch.testing.assert_close(together, alone)
+    acquisition = open_scan(tmp_path / "a.h5").read()
+    mask, kspace = acquisition.mask.clone(), acquisition.kspace.clone()
+    mask[1], kspace[1] = False, 0
+    broken = LoadedScan(replace(acquisition, mask=mask, kspace=kspace))
+    images = reconstruct_scan(ConjugateGradientSENSE(), broken, Job(out=tmp_path))[0]
+    assert not images[1].any()
+    assert images[0].any()

@@ -54,8 +54,8 @@ def write_acquisition(path: Path, acquisition: Acquisition) -> None:
     kept = [n for n, (name, size) in enumerate(zip(names, kspace.shape, strict=True)) if size > 1 or name in _KEPT]
     arrays[KSPACES[0]] = kspace.reshape([kspace.shape[n] for n in kept])
     arrays[AXES] = " ".join(names[n] for n in kept)
-    with atomic_write(path) as temporary:
-        np.savez(temporary, **arrays, **_details(acquisition))
+    with atomic_write(path) as temporary, temporary.open("wb") as file:  # a file, for a name would get another suffix
+        np.savez(file, **arrays, **_details(acquisition))
 
 
 _KEPT = {"coil", "ky", "kx", "readouts", "samples"}

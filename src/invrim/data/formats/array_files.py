@@ -107,10 +107,13 @@ def _mat_hdf5(path: Path) -> dict[str, np.ndarray]:
         names = [name for name in file if file.get(name, getclass=True) is h5py.Dataset]
         _require_plausible(path, sum(dataset(file, name).nbytes for name in names))
         for name in names:
-            array = dataset(file, name)[()]
-            if array.dtype.names == ("real", "imag"):
-                array = array["real"] + 1j * array["imag"]
-            if _is_array(array):
+            stored = dataset(file, name)
+            array = stored[()]
+            if stored.attrs.get("MATLAB_class") == b"char":
+                found[name] = np.array("".join(map(chr, array.T.ravel())))
+            elif array.dtype.names == ("real", "imag"):
+                found[name] = (array["real"] + 1j * array["imag"]).T
+            elif _is_array(array):
                 found[name] = array.T
     return found
 

@@ -173,17 +173,25 @@ def _readouts(table: np.ndarray, plan: Plan) -> Readouts:
         )
     kept = slice(pre, samples - post)
     reverse = (head["flags"] & np.uint64(_REVERSE)) != 0
+    # Counted in the order of acquisition: discard first, then turn round.
+    data = data[..., kept]
     data[reverse] = data[reverse][..., ::-1]
+    remaining, centre = data.shape[-1], _common(head, "center_sample") - pre
+    if reverse.any() and abs(remaining - 1 - 2 * centre) > 1:
+        raise DataError(
+            f"expected reverse lines with their centre in the middle, got it at {centre} of {remaining} samples. "
+            f"Asymmetric echoes in both directions are not supported."
+        )
     index = head["idx"]
     return Readouts(
-        samples=np.ascontiguousarray(data[..., kept]),
+        samples=np.ascontiguousarray(data),
         steps=np.stack([index["kspace_encode_step_1"], index["kspace_encode_step_2"]], axis=1).astype(np.int64),
         slices=index["slice"].astype(np.int64),
         volumes=_volumes(index),
-        centre=_common(head, "center_sample") - pre,
+        centre=centre,
         positions=head["position"],
         directions=np.stack([head["read_dir"], head["phase_dir"], head["slice_dir"]], axis=1),
-        trajectory=None if plan.encoding.is_cartesian else _trajectory(table["traj"][image], head, samples, kept),
+        trajectory=None if plan.encoding.is_cartesian else _trajectory(table["traj"][image], head, kept, reverse),
         noise=_noise(table, coils),
         attributes=plan.attributes,
     )
@@ -219,8 +227,8 @@ def _volumes(index: np.ndarray) -> np.ndarray:
     return np.unique(counters, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _trajectory(rows: np.ndarray, head: np.ndarray, samples: int, kept: slice) -> np.ndarray:
-    dimensions = _common(head, "trajectory_dimensions")
+def _trajectory(rows: np.ndarray, head: np.ndarray, kept: slice, reverse: np.ndarray) -> np.ndarray:
+    dimensions, samples = _common(head, "trajectory_dimensions"), _common(head, "number_of_samples")
     if dimensions < 2 or any(len(row) != dimensions * samples for row in rows):
         raise DataError(
             f"expected a trajectory of 2 numbers for each of {samples} samples, got {dimensions}, or readouts without. "
@@ -229,7 +237,9 @@ def _trajectory(rows: np.ndarray, head: np.ndarray, samples: int, kept: slice) -
     points = np.concatenate(rows).reshape(len(rows), samples, dimensions)
     if dimensions > 2 and np.abs(points[..., 2:]).max() > 0:
         raise DataError(f"expected a trajectory in two dimensions, got {dimensions}. Transform the third one first.")
-    return points[:, kept, :2]
+    points = points[:, kept, :2].copy()
+    points[reverse] = points[reverse][:, ::-1]
+    return points
 
 
 def _noise(table: np.ndarray, coils: int) -> np.ndarray | None:
