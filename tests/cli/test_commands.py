@@ -8,6 +8,7 @@ import h5py
 import pytest
 import torch
 
+from data.ismrmrd_files import PointScan
 from invrim import IRIM
 from invrim.cli.main import COMMANDS, main
 from invrim.cli.train import read_recipe
@@ -273,3 +274,9 @@ def test_evaluate_notices_early_that_its_numbers_have_no_place(tmp_path, capsys)
 def test_a_folder_instead_of_a_file(tmp_path, capsys):
     for command in (["inspect", tmp_path], ["reconstruct", tmp_path, "--out", tmp_path / "out"]):
         assert f"got a folder. Give its files, e.g. {tmp_path}/*.h5" in failure(capsys, *command)
+
+
+def test_reconstruct_says_what_the_reader_had_to_decide(tmp_path, capsys):
+    raw = PointScan(lines=lambda _: [n for n in range(40) if n != 7]).write(tmp_path / "a.h5")
+    assert main(["reconstruct", str(raw), "--out", str(tmp_path / "out")]) == 0
+    assert "  notice: 1 of 40 lines are missing, though the scan was not accelerated" in capsys.readouterr().out

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
             continue
         try:
             with progress_bar(path.name) as progress:
-                written = reconstruct_file(model, path, job, progress)
+                written = reconstruct_file(model, path, job, progress, lambda text: print(f"  notice: {text}"))
         except InvrimError as error:
             if len(options.inputs) == 1:
                 raise

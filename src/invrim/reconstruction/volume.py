@@ -97,7 +97,13 @@ def require_separate_results(paths: Sequence[Path], job: Job) -> None:
     require_separate([(path, out) for path in paths for out in job.outputs(path).values()])
 
 
-def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress | None = None) -> Path:
+def reconstruct_file(
+    model: Solver,
+    path: Path,
+    job: Job,
+    on_progress: Progress | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> Path:
     """Reconstruct one file and write ``job.out / NAME.h5`` with dataset ``reconstruction``.
 
     ``NAME.json`` beside it says what made it, see `invrim.reconstruction.record`.
@@ -112,6 +118,8 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
         Where to, and how.
     on_progress
         Called with the slices done and their number.
+    on_notice
+        Called with every notice of the reader, before anything is computed.
 
     Returns
     -------
@@ -127,6 +135,9 @@ def reconstruct_file(model: Solver, path: Path, job: Job, on_progress: Progress 
     if "dicom" in outputs:
         require_replaceable(outputs["dicom"], SUFFIX)
     scan = open_scan(path, job.axes)
+    if on_notice is not None:
+        for notice in scan.header.notices:
+            on_notice(notice)
     images, maximum = reconstruct_scan(model, scan, job, on_progress)
     make_folder(job.out)
     write_reconstruction(outputs["images"], images, {"max": maximum, "source": path.name})
