@@ -6,6 +6,8 @@ mistake it is. A message says what was expected, what was found, and what to do.
 
 import contextlib
 from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
 
 
 class InvrimError(Exception):
@@ -63,3 +65,20 @@ def about(name: str) -> Iterator[None]:
         yield
     except (ShapeError, DataError) as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+def import_extra(module: str, *, extra: str, to: str) -> ModuleType:
+    """Import a module of an optional package, or say which extra brings it and what it is for.
+
+    Raises
+    ------
+    MissingExtraError
+        The package is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"expected the package {module.partition('.')[0]} to {to}, got none installed. "
+            f"Run: pip install 'invrim[{extra}]'"
+        ) from error

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from invrim.data.mask_planes import calibration_block, mask_of_file, random_points
+from invrim.data.mask_kinds import mask_of_file
+from invrim.data.mask_planes import calibration_block, random_points
 from invrim.data.masks import columns_of_file, seed_of
 from invrim.errors import DataError, OptionError
 

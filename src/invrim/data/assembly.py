@@ -228,7 +228,7 @@ def _along_trajectory(name: str, readouts: Readouts, encoding: Encoding) -> Acqu
     trajectory = readouts.trajectory[order].reshape(images, -1, samples, 2).astype(np.float32)
     x, y, _ = encoding.image_size
     centred = Encoding(
-        matrix=encoding.image_size, fov_mm=encoding.image_fov_mm, image_matrix=encoding.image_matrix,
+        matrix=encoding.image_size, fov_mm=encoding.image_fov_mm,
         image_fov_mm=encoding.image_fov_mm, centre=encoding.centre, is_cartesian=False,
     )  # fmt: skip
     geometry, notice = _geometry(readouts, centred, x, volume=False)

@@ -32,6 +32,8 @@ class Header:
     """The file's own, bool ``(kx,)``, of two phase encodings ``(ky, kx)``; None where it has none. See `sampled`."""
     slice_masks: bool = False
     """Whether slices have masks of their own; `mask` is then what was measured in any of them."""
+    slice_trajectories: bool = False
+    """Whether every slice has a trajectory of its own."""
     padding: tuple[int, int] | None = None
     """Lines ``[left, right)`` that the scanner encoded, of a fastMRI file; None when it has no ISMRMRD header."""
     scanner: str | None = None

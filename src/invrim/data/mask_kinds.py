@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invrim.data.mask_density import gaussian_columns
 from invrim.data.mask_planes import random_points
-from invrim.data.masks import Seed, equispaced_columns, random_columns
+from invrim.data.masks import Seed, centre_fraction, equispaced_columns, random_columns, seed_of
 from invrim.data.poisson_disc import poisson_disc
 from invrim.data.regular_columns import magic_columns, magic_fraction_columns, regular_columns
 from invrim.errors import OptionError
@@ -78,6 +78,19 @@ def draw_mask(
     if phase_encodes == 2:
         return POINT_MASKS[kind](matrix, accelerations, center_fractions, seed)
     return LINE_MASKS[kind](matrix[-1], accelerations, center_fractions, seed)
+
+
+def mask_of_file(
+    matrix: Sequence[int], phase_encodes: int, acceleration: float, name: str, kind: str = "random"
+) -> Tensor:
+    """Draw the mask of a file for one acceleration; result as in `draw_mask`.
+
+    The centre is the challenge's for the acceleration, the seed the file's name, so that the same file gets the same
+    mask on every run and every machine.
+    """
+    fractions = [centre_fraction(acceleration)]
+    seed = seed_of(name)
+    return draw_mask(kind, matrix, phase_encodes, accelerations=[acceleration], center_fractions=fractions, seed=seed)
 
 
 def require_mask_kind(kind: str, phase_encodes: int | None = None) -> None:

@@ -14,10 +14,7 @@ from invrim.data.masks import (
     ACCELERATIONS,
     CENTER_FRACTIONS,
     Seed,
-    centre_fraction,
-    columns_of_file,
     draw_pair,
-    seed_of,
 )
 from invrim.errors import DataError, OptionError
 
@@ -73,17 +70,6 @@ def centre_of_plane(size: Sequence[int], acceleration: float, fraction: float) -
             f"a fraction of {fraction:g}. Lower the centre fraction or the acceleration."
         )
     return centre, wanted
-
-
-def mask_of_file(matrix: tuple[int, int], phase_encodes: int, acceleration: float, name: str) -> Tensor:
-    """Draw the mask of a file for one acceleration: random columns, or random points of two phase encodings.
-
-    The centre is the challenge's for the acceleration, the seed the file's name, so that the same file gets the same
-    mask on every run and every machine.
-    """
-    if phase_encodes == 1:
-        return columns_of_file(matrix[1], acceleration, name)
-    return random_points(matrix, [acceleration], [centre_fraction(acceleration)], seed_of(name))
 
 
 def calibration_block(mask: Tensor) -> tuple[int, int]:

@@ -22,10 +22,8 @@ class Encoding:
     """Encoded samples, oversampling included."""
     fov_mm: tuple[float, float, float]
     """Field of view of `matrix`."""
-    image_matrix: tuple[int, int, int]
-    """Voxels of the image that was asked for."""
     image_fov_mm: tuple[float, float, float]
-    """Its field of view."""
+    """Field of view of the image that was asked for."""
     centre: tuple[int, int]
     """Steps of the two phase encodings that are zero frequency."""
     is_cartesian: bool = True

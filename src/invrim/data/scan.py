@@ -73,6 +73,7 @@ def header_of(acquisition: Acquisition) -> Header:
         matrix=matrix,
         phase_encodes=phase_encodes,
         mask=mask,
+        slice_trajectories=acquisition.trajectory is not None and len(acquisition.trajectory) > 1,
         slice_masks=acquisition.mask is not None and acquisition.mask.ndim == 3,
         scanner=scanner if isinstance(scanner, str) else None,
         target_size=acquisition.image_size,

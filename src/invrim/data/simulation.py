@@ -12,8 +12,8 @@ from invrim.data.appearance import OBJECT, Appearance
 from invrim.data.coil_profiles import ring_of_coils
 from invrim.data.formats.fastmri import write_acquisition
 from invrim.data.formats.nifti import Plane, read_volume, slices, volume_name
-from invrim.data.mask_kinds import draw_mask
-from invrim.data.masks import centre_fraction, require_acceleration, seed_of
+from invrim.data.mask_kinds import mask_of_file
+from invrim.data.masks import require_acceleration
 from invrim.errors import DataError, OptionError
 from invrim.files import make_folder
 from invrim.operators.fourier import fft_centred, ifft_centred
@@ -105,13 +105,7 @@ def simulate_volume(
     deviation = float(magnitude[magnitude > OBJECT].mean()) / snr
     kspace += deviation * _white_noise(kspace.shape, generator)
     target = magnitude if coils == 1 else torch.linalg.vector_norm(ifft_centred(kspace), dim=1)
-    mask = None
-    if acceleration != 1:
-        fraction = centre_fraction(acceleration)
-        mask = draw_mask(
-            masks, size, phase_encodes,
-            accelerations=[acceleration], center_fractions=[fraction], seed=seed_of(name),
-        )  # fmt: skip
+    mask = None if acceleration == 1 else mask_of_file(size, phase_encodes, acceleration, name, masks)
     facts = {"phase_encodes": 2} if phase_encodes == 2 else {}
     return Acquisition(
         name=name,

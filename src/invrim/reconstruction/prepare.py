@@ -11,7 +11,7 @@ from invrim.data.acquisition import Acquisition
 from invrim.data.coil_maps import estimate_maps
 from invrim.data.gridding import maps_from_trajectory
 from invrim.data.header import Header
-from invrim.data.mask_planes import mask_of_file
+from invrim.data.mask_kinds import mask_of_file
 from invrim.data.scan import common_mask
 from invrim.errors import DataError, OptionError, about
 from invrim.operators import (

@@ -188,8 +188,7 @@ def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress 
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     slab = model.ndim == 3
     done: list[Tensor] = []
-    # Slices along trajectories may each have one of their own.
-    batch = job.batch if header.is_cartesian else 1
+    batch = 1 if header.slice_trajectories else job.batch
     whitening = _whitening(scan) if _prewhitens(model, scan, job) else None
     for chosen in _parts(header.slices, batch, slab=slab):
         acquisition = undersampled(scan.read(chosen), mask)

@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 
 from invrim.data.acquisition import Acquisition
-from invrim.data.formats.ismrmrd import Plan, assembled, image_readouts, plan_of
+from invrim.data.formats.ismrmrd import Plan, assembled, count_images, image_readouts, plan_of
 from invrim.data.prewhitening import scaled_whitening_matrix
 from invrim.data.scan import LoadedScan
 from invrim.errors import DataError, InvrimError
@@ -88,11 +88,8 @@ class Service:
 
     def _assembled(self, plan: Plan, table: np.ndarray) -> Acquisition:
         """Assemble, unless the k-space would be larger than allowed."""
-        head = table["head"][plan.chosen]
-        index = head["idx"]
-        counters = np.stack([index[name] for name in ("contrast", "phase", "repetition", "set")], axis=1)
-        images = len(np.unique(index["slice"])) * len(np.unique(counters, axis=0))
-        size = _COMPLEX * images * int(head["active_channels"].max()) * int(np.prod(plan.encoding.matrix, dtype=object))
+        images, coils = count_images(plan, table["head"]), int(table["head"]["active_channels"][plan.chosen].max())
+        size = _COMPLEX * images * coils * int(np.prod(plan.encoding.matrix, dtype=object))
         if size > self.max_size:
             raise DataError(
                 f"expected k-space of at most {self.max_size:,} bytes, got {size:,} for {images} images of "

@@ -74,7 +74,7 @@ def plan_without_header(head: np.ndarray) -> Plan:
     matrix = (max(samples, 1), last[0] + 1, last[1] + 1)
     sizes = (float(matrix[0]), float(matrix[1]), float(matrix[2]))
     encoding = Encoding(
-        matrix=matrix, fov_mm=sizes, image_matrix=matrix, image_fov_mm=sizes, acceleration=2,
+        matrix=matrix, fov_mm=sizes, image_fov_mm=sizes, acceleration=2,
         centre=(matrix[1] // 2, matrix[2] // 2),
     )  # fmt: skip
     return Plan(chosen=np.ones(len(head), bool), encoding=encoding)

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from invrim.data.geometry import Geometry
-from invrim.errors import DataError, MissingExtraError, ShapeError
+from invrim.errors import DataError, ShapeError, import_extra
 from invrim.files import atomic_folder
 
 SUFFIX = ".dcm"
@@ -123,12 +123,7 @@ def write_series(
 
 def require_pydicom() -> None:
     """Notice before a long computation that pydicom is not installed."""
-    try:
-        import pydicom  # noqa: F401 (only whether it is there)
-    except ImportError as error:
-        raise MissingExtraError(
-            "expected the package pydicom to write DICOM, got none installed. Run: pip install 'invrim[dicom]'"
-        ) from error
+    import_extra("pydicom", extra="dicom", to="write DICOM")
 
 
 def _magnitudes(stack: Tensor) -> np.ndarray:

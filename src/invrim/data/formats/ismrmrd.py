@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from invrim.data.acquisition import Acquisition, Attribute
 from invrim.data.assembly import assemble, images_of_readouts
-from invrim.data.formats.hdf5 import open_read
+from invrim.data.formats.hdf5 import dataset, open_read
 from invrim.data.formats.ismrmrd_header import calibrates_within, encoding_of, parse_header, protocol_of
 from invrim.data.readouts import Encoding, Readouts
 from invrim.errors import DataError, FileError, about
@@ -47,13 +46,14 @@ def read(path: Path) -> Acquisition:
         Without the extra ``raw``.
     """
     with open_read(path) as file:
-        group = _group(file)
-        xml = _local(file, group["xml"])[0]
-        table = _local(file, group["data"])[()]
+        group = ismrmrd_group(file)
+        if group is None:
+            raise FileError(f"{path}: expected a group with `xml` and `data`, got none. Copy them into the file.")
+        xml, table = (_list(file, f"{group}/{name}") for name in ("xml", "data"))
     with about(path.name):
         if not _holds_acquisitions(table.dtype):
             raise DataError("expected acquisitions of head, traj and data in `data`, got another table. Rewrite it.")
-        return acquisition_of(path.name, xml, table)
+        return acquisition_of(path.name, xml[0], table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,11 @@ def image_readouts(head: np.ndarray) -> np.ndarray:
     return (head["flags"] & np.uint64(_NO_IMAGE)) == 0
 
 
+def count_images(plan: Plan, head: np.ndarray) -> int:
+    """How many images of k-space the planned readouts fill, slices times volumes."""
+    return _image_numbers(head[plan.chosen])[1]
+
+
 def heads_of_images(plan: Plan, head: np.ndarray) -> dict[int, np.ndarray]:
     """Of every image that has readouts, by its number in the stack, the header of the one nearest to zero frequency.
 
@@ -113,11 +118,16 @@ def heads_of_images(plan: Plan, head: np.ndarray) -> dict[int, np.ndarray]:
     """
     head = head[plan.chosen]
     index = head["idx"]
-    image, _ = images_of_readouts(index["slice"], _volumes(index), head["position"], head["slice_dir"])
+    image, _ = _image_numbers(head)
     steps = np.stack([index["kspace_encode_step_1"], index["kspace_encode_step_2"]], axis=1).astype(np.int64)
     nearest_first = np.argsort(np.abs(steps - plan.encoding.centre).sum(axis=1), kind="stable")
     numbers, first = np.unique(image[nearest_first], return_index=True)
     return {int(number): head[nearest_first[row]] for number, row in zip(numbers, first, strict=True)}
+
+
+def _image_numbers(head: np.ndarray) -> tuple[np.ndarray, int]:
+    index = head["idx"]
+    return images_of_readouts(index["slice"], _volumes(index), head["position"], head["slice_dir"])
 
 
 def _holds_acquisitions(table: np.dtype) -> bool:
@@ -139,26 +149,19 @@ def _holds_acquisitions(table: np.dtype) -> bool:
     return True
 
 
-def _group(file: h5py.File) -> h5py.Group:
-    for name in file:
-        group = file.get(name) if file.get(name, getclass=True) is h5py.Group else None
-        if group is not None and Path(group.file.filename) == Path(file.filename) and {"xml", "data"} <= set(group):
-            return group
-    raise FileError(
-        f"{file.filename}: expected a group with `xml` and `data`, got none in this file. Copy them into it."
-    )
+def ismrmrd_group(file: h5py.File) -> str | None:
+    """Name of the group with what the ISMRMRD library writes, ``xml`` beside ``data``; None without one."""
+    groups = {name: file.get(name) for name in file if file.get(name, getclass=True) is h5py.Group}
+    return next((name for name, group in groups.items() if {"xml", "data"} <= set(group)), None)
 
 
-def _local(file: h5py.File, item: Any) -> h5py.Dataset:
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual or item.file.filename != file.filename:
+def _list(file: h5py.File, name: str) -> np.ndarray:
+    stored = dataset(file, name)
+    if stored.ndim != 1 or not len(stored):
         raise FileError(
-            f"{file.filename}: expected its data inside the file, got a link elsewhere. Copy it into the file."
+            f"{file.filename}: expected `{name}` as a list, got shape {stored.shape}. Record the scan again."
         )
-    if item.ndim != 1 or not len(item):
-        raise FileError(
-            f"{file.filename}: expected `{item.name}` as a list, got shape {item.shape}. Record the scan again."
-        )
-    return item
+    return np.asarray(stored[()])
 
 
 def _readouts(table: np.ndarray, plan: Plan) -> Readouts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from invrim.data.readouts import Encoding
-from invrim.errors import DataError, MissingExtraError
+from invrim.errors import DataError, import_extra
 
 
 def parse_header(xml: bytes | str) -> Any:
@@ -18,13 +18,8 @@ def parse_header(xml: bytes | str) -> Any:
     MissingExtraError
         Without the extra ``raw``.
     """
-    try:
-        from ismrmrd import xsd
-    except ImportError as error:
-        raise MissingExtraError(
-            "expected the package ismrmrd to read ISMRMRD headers, got none installed. Run: pip install 'invrim[raw]'"
-        ) from error
-    if (b"<!DOCTYPE" if isinstance(xml, bytes) else "<!DOCTYPE") in xml:  # type: ignore[operator]
+    xsd = import_extra("ismrmrd.xsd", extra="raw", to="read ISMRMRD headers")
+    if "<!DOCTYPE" in (xml.decode("latin-1") if isinstance(xml, bytes) else xml):
         raise DataError("expected an ISMRMRD header without a document type, got one that declares its own. Drop it.")
     try:
         return xsd.CreateFromDocument(xml)
@@ -49,7 +44,7 @@ def encoding_of(header: Any, space: int) -> Encoding:
         )
     encoding = header.encoding[space]
     matrix, fov = _sizes(encoding.encodedSpace)
-    image_matrix, image_fov = _sizes(encoding.reconSpace)
+    _, image_fov = _sizes(encoding.reconSpace)
     limits = encoding.encodingLimits
     centre = tuple(
         n // 2 if limit is None else int(limit.center)
@@ -63,7 +58,6 @@ def encoding_of(header: Any, space: int) -> Encoding:
     return Encoding(
         matrix=matrix,
         fov_mm=fov,
-        image_matrix=image_matrix,
         image_fov_mm=image_fov,
         centre=(centre[0], centre[1] if matrix[2] > 1 else 0),
         is_cartesian=str(getattr(encoding.trajectory, "value", encoding.trajectory)).lower() in {"cartesian", "epi"},

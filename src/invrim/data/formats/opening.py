@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-import h5py
-
 from invrim.data.formats.fastmri import FastMRIScan
 from invrim.data.formats.hdf5 import open_read
+from invrim.data.formats.ismrmrd import ismrmrd_group
 from invrim.data.scan import LoadedScan, Scan
 from invrim.errors import FileError, OptionError
 from invrim.files import require_file
@@ -70,7 +69,5 @@ def open_scan(path: Path, axes: str | None = None) -> Scan:
 
 
 def _is_ismrmrd(path: Path) -> bool:
-    """Whether a group holds what the ISMRMRD library writes, ``xml`` beside ``data``."""
     with open_read(path) as file:
-        groups = [file.get(name) for name in file if file.get(name, getclass=True) is h5py.Group]
-        return "kspace" not in file and any({"xml", "data"} <= set(group) for group in groups)
+        return "kspace" not in file and ismrmrd_group(file) is not None

@@ -12,7 +12,7 @@ import numpy as np
 from invrim.data.acquisition import Acquisition, Attribute
 from invrim.data.assembly import assemble
 from invrim.data.readouts import Encoding, Readouts
-from invrim.errors import DataError, FileError, InvrimError, MissingExtraError, about
+from invrim.errors import DataError, FileError, InvrimError, about, import_extra
 from invrim.files import reason
 
 _VOLUME = 4
@@ -55,12 +55,7 @@ def read(path: Path) -> Acquisition:
 
 def _measurements(path: Path) -> tuple[Any, list[Any]]:
     """The image's measurement, and the noise lines of all."""
-    try:
-        import twixtools
-    except ImportError as error:
-        raise MissingExtraError(
-            "expected the package twixtools to read Siemens files, got none installed. Run: pip install 'invrim[raw]'"
-        ) from error
+    twixtools = import_extra("twixtools", extra="raw", to="read Siemens files")
     every = twixtools.read_twix(str(path), parse_pmu=False, verbose=False)
     if not every or not every[-1]["mdb"]:
         raise FileError(f"{path}: expected a measurement with data, got none. Copy the file again.")
@@ -97,7 +92,6 @@ def _encoding(measurement: Any) -> Encoding:
     return Encoding(
         matrix=(2 * base, phase, partitions),
         fov_mm=(2 * read_mm, phase_mm * over_phase, float(chosen["dThickness"]) * over_slice),
-        image_matrix=(base, round(base * phase_mm / read_mm), int(space["lImagesPerSlab"]) if partitions > 1 else 1),
         image_fov_mm=(read_mm, phase_mm, float(chosen["dThickness"])),
         centre=(int(centre.CenterLin), int(centre.CenterPar)),
         acceleration=float(factors.get("lAccelFactPE", 1)) * float(factors.get("lAccelFact3D", 1)),
