@@ -89,7 +89,7 @@ class ResidualNet(nn.Module, Shardable):
             What ``x`` is cut from. The result is then the tile's own, without halo, as if the net had seen everything.
         """
         h = F.relu(self.down(self._pad(x)))  # not in place: a view, whose gradient would be copied about
-        margins = ((0, 0),) * len(self.stride) if tile is None else tile.margins
+        margins: Margins = ((0, 0),) * len(self.stride) if tile is None else tile.margins
         if self.shard is not None:
             margins = _within(margins, self.shard)
             h = self.shard.with_neighbours(h)

@@ -220,16 +220,15 @@ class IRIM(Reconstructor, Shardable):
         first = reference if start is None else unfold(start, self.images)
         estimate = first / per_sample(scale, first)
         if start is None and self.cg_iterations > 0:
-            folded = fold(estimate, self.images)
             told = {} if self.shard is None else {"total": self.shard.total}
-            solution = conjugate_gradient(scaled, folded, self.cg_iterations, **told)
+            solution = conjugate_gradient(scaled, fold(estimate, self.images), self.cg_iterations, **told)
             estimate = unfold(solution, self.images)
         z = self.initial_state(estimate, metadata)
         states = self.chain(z, scaled, return_states=self.step_ends) if every_step else [self.chain(z, scaled)]
         # `std`, not `scale`: an image of zeros has no intensity, and comes out as zeros.
         images = [self.read(z) * per_sample(std, estimate) for z in states]
-        results = [fold(read, read.shape[1]) for read in images]
-        return torch.stack(results) if every_step else results[0]
+        folded = [fold(read, read.shape[1]) for read in images]
+        return torch.stack(folded) if every_step else folded[0]
 
     @torch.no_grad()
     def scale_blocks(self, gain: float) -> None:

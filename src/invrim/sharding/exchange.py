@@ -59,7 +59,8 @@ class _GiveBack(torch.autograd.Function):
         ctx.dim, ctx.group = dim, group
         first, last = ends(group)
         before, after = _swap(x.narrow(dim, 0, 1), x.narrow(dim, -1, 1), group)
-        own = x.narrow(dim, not first, x.shape[dim] - (not first) - (not last)).clone()
+        borrowed = int(not first), int(not last)
+        own = x.narrow(dim, borrowed[0], x.shape[dim] - sum(borrowed)).clone()
         if before is not None:
             own.narrow(dim, 0, 1).add_(before)
         if after is not None:
