@@ -6,7 +6,7 @@ Every case computes the same outcome twice: from the whole volume in one process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,7 @@ from invrim.errors import ShapeError
 from invrim.layers import AdditiveCoupling, AffineCoupling, GlowStep, unshard
 from invrim.operators import cartesian_fidelity, shard_fidelity
 from invrim.sharding import Shard, exchange
+from invrim.sharding.exchange import Group
 
 Outcome = dict[str, Tensor]
 
@@ -109,12 +110,12 @@ def whole(case: Case) -> Outcome:
     return outcome(images, model, kspace, maps)
 
 
-def in_parts(case: Case) -> Outcome:
-    """The same, by this process and the others."""
+def in_parts(case: Case, group: Group) -> Outcome:
+    """The same, by this process and the others of its group."""
     model, (kspace, mask, maps) = model_of(case), measurement_of(case)
-    shard = invrim.shard(model, dim=case.dim)
+    shard = invrim.shard(model, group, dim=case.dim)
     fidelity = shard_fidelity(kspace, mask, maps, shard=shard)
-    called = DistributedDataParallel(model) if case.by_ddp else model
+    called = DistributedDataParallel(model, process_group=group) if case.by_ddp else model
     images = called(fidelity, every_step=case.every_step, **metadata_of(model))
     joined = shard.gather(images)
     if case.loss_of_whole:
@@ -147,10 +148,10 @@ def state() -> Tensor:
     return torch.randn(2, 6, 9, 8, dtype=torch.double, generator=torch.Generator().manual_seed(7))
 
 
-def chain_and_its_input(in_parts: bool) -> Outcome:
+def chain_and_its_input(group: Group | Literal["alone"]) -> Outcome:
     """Other layers than the i-RIM's, the gradient of their input, and a gradient of gradients."""
     chain, z = couplings(), state().requires_grad_()
-    shard = invrim.shard(chain) if in_parts else None
+    shard = None if group == "alone" else invrim.shard(chain, group)
     part_of = shard.cut if shard else lambda x: x
     out = chain(part_of(z))
     (slope,) = torch.autograd.grad((part_of(state()) * out.sin()).sum(), z, create_graph=True)
@@ -163,14 +164,14 @@ def chain_and_its_input(in_parts: bool) -> Outcome:
     return tensors | {"read": z.grad} | {name: p.grad for name, p in chain.named_parameters() if p.grad is not None}
 
 
-def messages() -> dict[str, int]:
+def messages(group: Group) -> dict[str, int]:
     """How often edges are exchanged in a forward pass, and in a backward pass."""
     counts = {}
     original = exchange._swap
     for mode in ("store", "invert", "exact"):
         case = Case(options={"backprop": mode, "head": "eta"})
         model, (kspace, mask, maps) = model_of(case), measurement_of(case)
-        shard = invrim.shard(model)
+        shard = invrim.shard(model, group)
         fidelity = shard_fidelity(kspace, mask, maps, shard=shard)
         calls = []
         exchange._swap = lambda *arguments, calls=calls: (calls.append(1), original(*arguments))[1]
@@ -184,20 +185,21 @@ def messages() -> dict[str, int]:
     return counts
 
 
-def without_exchange() -> Outcome:
+def without_exchange(group: Group) -> Outcome:
     """What every process makes of its part when it believes that it is alone: a planted fault."""
     case = CASES["invert"]
     model, (kspace, mask, maps) = model_of(case), measurement_of(case)
-    shard = invrim.shard(model)
+    shard = invrim.shard(model, group)
     fidelity = shard_fidelity(kspace, mask, maps, shard=shard)
     unshard(model.chain)
     images = model(fidelity)
     return {"image": shard.gather(images).detach()}
 
 
-def complaints(rank: int, count: int) -> dict[str, str]:
+def complaints(group: Group) -> dict[str, str]:
     """What is said, in every process, about parts that cannot be."""
-    shard = Shard(dim=-2, unit=2)
+    shard = Shard(group, dim=-2, unit=2)
+    rank, count = shard.rank, shard.count
     parts = {
         "odd": torch.zeros(2, 3, 5),
         "widths": torch.zeros(2, 4, 5 + rank),
@@ -214,13 +216,16 @@ def complaints(rank: int, count: int) -> dict[str, str]:
 
 
 def work(rank: int, count: int, folder: Path) -> None:
-    """Go through everything, and write it down."""
+    """Go through everything in all processes, then in all but the first, and write it down."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=count)
-    found: dict[str, Any] = {name: in_parts(case) for name, case in CASES.items()}
-    found["chain"] = chain_and_its_input(in_parts=True)
-    found["messages"] = messages()
-    found["without exchange"] = without_exchange()
-    found["complaints"] = complaints(rank, count)
-    torch.save(found, folder / f"{rank}.pt")
+    fewer = dist.new_group(range(1, count))
+    for group in (None, fewer) if rank > 0 else (None,):
+        found: dict[str, Any] = {name: in_parts(case, group) for name, case in CASES.items()}
+        found["chain"] = chain_and_its_input(group)
+        found["messages"] = messages(group)
+        found["without exchange"] = without_exchange(group)
+        found["complaints"] = complaints(group)
+        torch.save(found, folder / f"{dist.get_rank(group)} of {dist.get_world_size(group)}.pt")
+    dist.barrier()
     dist.destroy_process_group()

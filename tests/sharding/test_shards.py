@@ -18,16 +18,22 @@ ROUND_OFF = {torch.double: 1e-12, torch.float: 1e-6}
 """Relative to the norm."""
 
 
-@pytest.fixture(scope="module", params=[2, 3], ids="{} processes".format)
-def together(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
-    torch.multiprocessing.spawn(work, (request.param, folder), nprocs=request.param)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(request.param)]
+    torch.multiprocessing.spawn(work, (3, folder), nprocs=3)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids="{} processes".format)
+def together(request, worked):
+    """Three processes; two of them by themselves, whose ranks in their group are not those in the world."""
+    return [torch.load(worked / f"{rank} of {request.param}.pt") for rank in range(request.param)]
 
 
 @pytest.fixture(scope="module")
 def alone():
-    return {name: whole(case) for name, case in CASES.items()} | {"chain": chain_and_its_input(in_parts=False)}
+    return {name: whole(case) for name, case in CASES.items()} | {"chain": chain_and_its_input("alone")}
 
 
 @pytest.fixture

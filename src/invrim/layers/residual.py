@@ -88,11 +88,12 @@ class ResidualNet(nn.Module, Shardable):
         tile
             What ``x`` is cut from. The result is then the tile's own, without halo, as if the net had seen everything.
         """
-        h = F.relu(self.down(self._pad(x)))  # not in place: a view, whose gradient would be copied about
+        h = self.down(self._pad(x))
         margins: Margins = ((0, 0),) * len(self.stride) if tile is None else tile.margins
         if self.shard is not None:
+            h = self.shard.with_neighbours(h)  # before the ReLU, which keeps its result: the one without is let go
             margins = _within(margins, self.shard)
-            h = self.shard.with_neighbours(h)
+        h = F.relu(h)  # not in place: a view, whose gradient would be copied about
         h = F.relu_(self._middle_inside(h, margins))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from invrim.errors import OptionError, ShapeError
 from invrim.sharding.exchange import Group, collected, ends, gathered, total, with_neighbours
+
+_BUCKET_BYTES = 25 * 2**20
+"""As in DistributedDataParallel."""
 
 
 class Part(NamedTuple):
@@ -154,10 +157,24 @@ class Shard:
         With `torch.nn.parallel.DistributedDataParallel` leave this out and multiply the loss by `count`: it takes the
         mean.
         """
-        for tensor in tensors:
-            if tensor.grad is not None:
-                tensor.grad = tensor.grad.contiguous()
-                dist.all_reduce(tensor.grad, group=self.group)
+        for bucket in _buckets(tensor.grad for tensor in tensors if tensor.grad is not None):
+            joined = torch.cat([gradient.flatten() for gradient in bucket])
+            dist.all_reduce(joined, group=self.group)
+            for gradient, summed in zip(bucket, joined.split([g.numel() for g in bucket]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
+
+
+def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one kind that are sent together: a message costs more than the few numbers of a bias."""
+    bucket: list[Tensor] = []
+    for gradient in gradients:
+        is_full = sum(g.nbytes for g in bucket) + gradient.nbytes > _BUCKET_BYTES
+        if bucket and (is_full or gradient.dtype != bucket[0].dtype or gradient.device != bucket[0].device):
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket
 
 
 class Shardable:
