@@ -107,7 +107,7 @@ def test_one_process_has_the_whole(one_process):
     model = IRIM(**SMALL)
     shard = invrim.shard(model)
     image = torch.randn(2, 9, 11)
-    assert (shard.dim, shard.unit, shard.borders) == (-2, 2, (False, False))
+    assert (shard.dim, shard.unit, shard.count) == (-2, 2, 1)
     assert torch.equal(shard.gather(shard.cut(image)), image)
 
 

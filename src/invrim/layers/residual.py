@@ -21,7 +21,7 @@ from invrim.layers.patches import (
     lay_out_patches,
 )
 from invrim.layers.tiles import Tile, at
-from invrim.sharding import Shard, Shardable
+from invrim.sharding import Shardable
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -92,7 +92,8 @@ class ResidualNet(nn.Module, Shardable):
         margins: Margins = ((0, 0),) * len(self.stride) if tile is None else tile.margins
         if self.shard is not None:
             h = self.shard.with_neighbours(h)  # before the ReLU, which keeps its result: the one without is let go
-            margins = _within(margins, self.shard)
+            along = range(-len(margins), 0)
+            margins = [(1, 1) if axis == self.shard.dim else ends for axis, ends in zip(along, margins, strict=True)]
         h = F.relu(h)  # not in place: a view, whose gradient would be copied about
         h = F.relu_(self._middle_inside(h, margins))
         y: Tensor = self.up(h)
@@ -115,14 +116,6 @@ class ResidualNet(nn.Module, Shardable):
 
     def _pad(self, x: Tensor) -> Tensor:
         return _pad(x, [(0, -n % d) for n, d in zip(x.shape[2:], self.stride, strict=True)])
-
-
-def _within(margins: Margins, shard: Shard) -> Margins:
-    """Margins of what has cells of the neighbours' along the axis of a shard."""
-    along = list(margins)
-    before, after = shard.borders
-    along[shard.dim] = int(before), int(after)
-    return along
 
 
 def _pad(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:

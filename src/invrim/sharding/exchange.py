@@ -20,8 +20,7 @@ Group = dist.ProcessGroup | None
 def with_neighbours(x: Tensor, dim: int, group: Group) -> Tensor:
     """Put the last row of the process before in front of ``x`` along ``dim``, and the first of the one after behind.
 
-    The first and the last process have a neighbour on one side only. The gradient of a borrowed row goes back to its
-    owner. Costs a copy of ``x``.
+    Where the volume ends there are zeros. The gradient of a borrowed row goes back to its owner. Costs a copy of ``x``.
     """
     extended: Tensor = _Borrow.apply(x, dim, group)
     return extended
@@ -44,7 +43,7 @@ class _Borrow(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, dim: int, group: Group) -> Tensor:
         ctx.dim, ctx.group = dim, group
         before, after = _swap(x.narrow(dim, 0, 1), x.narrow(dim, -1, 1), group)
-        return torch.cat([part for part in (before, x, after) if part is not None], dim)
+        return torch.cat([before, x, after], dim)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
@@ -57,14 +56,10 @@ class _GiveBack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int, group: Group) -> Tensor:
         ctx.dim, ctx.group = dim, group
-        first, last = ends(group)
         before, after = _swap(x.narrow(dim, 0, 1), x.narrow(dim, -1, 1), group)
-        borrowed = int(not first), int(not last)
-        own = x.narrow(dim, borrowed[0], x.shape[dim] - sum(borrowed)).clone()
-        if before is not None:
-            own.narrow(dim, 0, 1).add_(before)
-        if after is not None:
-            own.narrow(dim, -1, 1).add_(after)
+        own = x.narrow(dim, 1, x.shape[dim] - 2).clone()
+        own.narrow(dim, 0, 1).add_(before)
+        own.narrow(dim, -1, 1).add_(after)
         return own
 
     @staticmethod
@@ -117,12 +112,6 @@ class _Scatter(torch.autograd.Function):
         return _Gather.apply(grad_outputs[0], ctx.dim, ctx.sizes, ctx.group), None, None, None
 
 
-def ends(group: Group) -> tuple[bool, bool]:
-    """Whether this process is the first of the group, and the last."""
-    rank = dist.get_rank(group)
-    return rank == 0, rank == dist.get_world_size(group) - 1
-
-
 def collected(x: Tensor, group: Group) -> list[Tensor]:
     """Return what all processes have in the place of ``x``, one tensor each, of the same shape."""
     parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))]
@@ -130,23 +119,20 @@ def collected(x: Tensor, group: Group) -> list[Tensor]:
     return parts
 
 
-def _swap(to_before: Tensor, to_after: Tensor, group: Group) -> tuple[Tensor | None, Tensor | None]:
-    """Send the two neighbours something, and return what they sent here; None where there is no neighbour."""
-    rank, (first, last) = dist.get_rank(group), ends(group)
-    received: list[Tensor | None] = []
+def _swap(to_before: Tensor, to_after: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+    """Send the two neighbours something, and return what they sent here; zeros where there is no neighbour."""
+    rank, count = dist.get_rank(group), dist.get_world_size(group)
+    received = _zeros_like(to_before), _zeros_like(to_after)
     messages = []
-    for sent, step, is_end in ((to_before, -1, first), (to_after, 1, last)):
-        if is_end:
-            received.append(None)
-            continue
-        peer = rank + step if group is None else dist.get_global_rank(group, rank + step)
-        buffer = torch.empty_like(sent, memory_format=torch.contiguous_format)
-        messages += [
-            dist.P2POp(dist.isend, sent.contiguous(), peer, group),
-            dist.P2POp(dist.irecv, buffer, peer, group),
-        ]
-        received.append(buffer)
+    for neighbour, sent, buffer in zip((rank - 1, rank + 1), (to_before, to_after), received, strict=True):
+        if 0 <= neighbour < count:
+            peer = neighbour if group is None else dist.get_global_rank(group, neighbour)
+            messages.append(dist.P2POp(dist.isend, sent.contiguous(), peer, group))
+            messages.append(dist.P2POp(dist.irecv, buffer, peer, group))
     for work in dist.batch_isend_irecv(messages) if messages else []:
         work.wait()
-    before, after = received
-    return before, after
+    return received
+
+
+def _zeros_like(x: Tensor) -> Tensor:
+    return torch.zeros_like(x, memory_format=torch.contiguous_format)

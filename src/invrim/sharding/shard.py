@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from invrim.errors import OptionError, ShapeError
-from invrim.sharding.exchange import Group, collected, ends, gathered, total, with_neighbours
+from invrim.sharding.exchange import Group, collected, gathered, total, with_neighbours
 
 _BUCKET_BYTES = 25 * 2**20
 """As in DistributedDataParallel."""
@@ -85,12 +85,6 @@ class Shard:
         """Processes in the group."""
         return dist.get_world_size(self.group)
 
-    @property
-    def borders(self) -> tuple[bool, bool]:
-        """Whether the volume goes on before this part, and after it."""
-        first, last = ends(self.group)
-        return not first, not last
-
     def sizes(self, rows: int) -> tuple[int, ...]:
         """Rows of every process, as equal as can be: multiples of `unit`, but for the last."""
         units = -(-rows // self.unit)
@@ -119,8 +113,8 @@ class Shard:
         return total(x, self.group)
 
     def with_neighbours(self, x: Tensor) -> Tensor:
-        """Put the neighbours' adjacent rows before and after ``x``, differentiably; see `borders`."""
-        return with_neighbours(x, self.dim, self.group) if self.count > 1 else x
+        """Put the neighbours' adjacent rows before and after ``x``, differentiably; zeros where the volume ends."""
+        return with_neighbours(x, self.dim, self.group)
 
     def part(self, x: Tensor) -> Part:
         """Ask all processes how many rows of a volume they hold, and check that it is one volume.
