@@ -52,25 +52,22 @@ CASES = {
     "invert": Case(),
     "exact": Case(options={"backprop": "exact"}),
     "7 rows": Case(options={"strides": [1, 1, 1]}, space=(7, 6)),
-    "stride of 3": Case(options={"strides": [1, 3, 1]}, space=(8, 10), coils=1, with_maps=False),
-    "divided columns": Case(dim=-1),
+    "stride of 3, by ddp": Case(options={"strides": [1, 3, 1]}, space=(8, 10), coils=1, with_maps=False, by_ddp=True),
+    "divided columns, a loss of the whole": Case(dim=-1, loss_of_whole=True),
     "centre in one part": Case(options={"normalisation_crop": 2, "normalisation_slack": 0.1}),
     "conjugate gradients": Case(options={"cg_iterations": 3}),
     "several images": Case(options={"images": 3, "channels": 16, "head": "combined", "metadata": 4}, with_maps=False),
     "eta of every step, shared": Case(
         options={"head": "eta", "share_weights": True, "step_codes": True}, every_step=True
     ),
-    "tiles": Case(options={"tile": 4}, space=(12, 11)),
-    "tiles, exact": Case(options={"tile": 4, "backprop": "exact"}, space=(12, 11)),
-    "3d": Case(options={"ndim": 3}, space=(5, 6, 7), coils=2),
+    "tiles, exact": Case(options={"tile": [4, 6], "backprop": "exact"}, space=(12, 11)),
+    "3d, tiles": Case(options={"ndim": 3, "tile": [2, 4, 8]}, space=(5, 6, 7), coils=2),
     "3d, exact": Case(options={"ndim": 3, "backprop": "exact"}, space=(5, 6, 7), coils=2),
-    "3d, tiles": Case(options={"ndim": 3, "tile": [2, 4, 4]}, space=(5, 6, 7), coils=2),
     "3d, divided columns": Case(options={"ndim": 3}, space=(4, 5, 7), dim=-1),
-    "by ddp": Case(by_ddp=True),
-    "a loss of the whole": Case(loss_of_whole=True),
     "float32": Case(dtype=torch.float, gain=1.0),
-    "float32, store": Case(options={"backprop": "store"}, dtype=torch.float, gain=1.0),
-    "float32, 3d": Case(options={"ndim": 3}, space=(5, 6, 7), coils=2, dtype=torch.float, gain=1.0),
+    "float32, store, 3d": Case(
+        options={"ndim": 3, "backprop": "store"}, space=(5, 6, 7), coils=2, dtype=torch.float, gain=1.0
+    ),
 }
 
 
@@ -164,9 +161,9 @@ def chain_and_its_input(group: Group | Literal["alone"]) -> Outcome:
     return tensors | {"read": z.grad} | {name: p.grad for name, p in chain.named_parameters() if p.grad is not None}
 
 
-def messages(group: Group) -> dict[str, int]:
-    """How often edges are exchanged in a forward pass, and in a backward pass."""
-    counts = {}
+def messages(group: Group) -> dict[str, Any]:
+    """How often edges are exchanged in a forward pass, and in a backward pass; and how states come back."""
+    counts: dict[str, Any] = {}
     original = exchange._swap
     for mode in ("store", "invert", "exact"):
         case = Case(options={"backprop": mode, "head": "eta"})
@@ -182,7 +179,17 @@ def messages(group: Group) -> dict[str, int]:
         exchange._swap = original
         if mode != "store":
             counts[f"drift, {mode}"] = float(model.chain.watch.take())
-    return counts
+    return counts | {"drift, exact, bf16": drift_with_bf16_nets(group)}
+
+
+def drift_with_bf16_nets(group: Group) -> float:
+    case = Case(options={"backprop": "exact"}, dtype=torch.float)
+    model, (kspace, mask, maps) = model_of(case), measurement_of(case)
+    shard = invrim.shard(model, group)
+    fidelity = shard_fidelity(kspace, mask, maps, shard=shard)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(fidelity).abs().sum().backward()
+    return float(model.chain.watch.take())
 
 
 def without_exchange(group: Group) -> Outcome:

@@ -8,13 +8,14 @@ everywhere, since all run the same network. Messages between two neighbours need
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-Group = dist.ProcessGroup | None
+Group: TypeAlias = "dist.ProcessGroup | None"
+"""In quotes: torch can be built without distribution, and everything but `invrim.shard` then works."""
 
 
 def with_neighbours(x: Tensor, dim: int, group: Group) -> Tensor:
