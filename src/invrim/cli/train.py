@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from invrim.errors import OptionError
+from invrim.errors import OptionError, StoppedError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -35,7 +35,10 @@ def main(argv: Sequence[str]) -> None:
     recipe = read_recipe(argv)
     from invrim.training import train
 
-    print(f"weights -> {train(recipe)}")
+    try:
+        print(f"weights -> {train(recipe)}")
+    except StoppedError as stopped:  # as whoever sent the signal wished: no failure
+        print(f"{stopped} A checkpoint is in {recipe.out}; the same command goes on from there.")
 
 
 def read_recipe(argv: Sequence[str]) -> Recipe:
