@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch import Trainer
 
 from invrim import load_model
-from invrim.data.dataset import SliceDataset
 from invrim.data.mask_density import gaussian_columns
 from invrim.data.masks import seed_of
 from invrim.errors import DriftError, FileError, OptionError
@@ -131,21 +130,21 @@ def test_a_run_goes_on_where_it_stopped(recipe):
     assert sorted(path.name for path in (recipe(40).out / "logs").iterdir()) == ["run-0", "run-1"]
 
 
-def test_a_run_in_two_parts_sees_what_one_run_sees(recipe, monkeypatch):
-    asked: list[tuple[int, int, float]] = []
-    load = SliceDataset.__getitem__
+def test_a_run_in_parts_sees_what_one_run_sees(recipe, monkeypatch):
+    seen: list[tuple[list[str], list[int], float]] = []
+    step = ReconstructionTask.training_step
 
-    def noted(dataset, index):
-        if dataset.training:
-            asked.append(index)
-        return load(dataset, index)
+    def noted(task, batch, index):
+        seen.append((batch["name"], batch["slice"], float(batch["kspace"].abs().sum())))
+        return step(task, batch, index)
 
-    monkeypatch.setattr(SliceDataset, "__getitem__", noted)
+    monkeypatch.setattr(ReconstructionTask, "training_step", noted)
     train(recipe(10, "one"))
-    whole, asked = asked, []
+    whole, seen = seen, []
     for updates in (4, 6, 10):  # inside an epoch of three batches, and at its end
         train(recipe(updates, "two"))
-    assert asked == whole
+    assert seen == whole
+    assert len({scale for _, _, scale in whole}) == 10, "every epoch has its own masks"
 
 
 def test_a_folder_with_another_recipes_run_is_refused(recipe):

@@ -33,12 +33,15 @@ _ALIKE = 0.6
 
 def main(argv: Sequence[str]) -> None:
     recipe = read_recipe(argv)
+    from lightning.pytorch.utilities import rank_zero_only
+
     from invrim.training import train
 
+    say = rank_zero_only(print)  # the first process of a run speaks for all
     try:
-        print(f"weights -> {train(recipe)}")
+        say(f"weights -> {train(recipe)}")
     except StoppedError as stopped:  # as whoever sent the signal wished: no failure
-        print(f"{stopped} A checkpoint is in {recipe.out}; the same command goes on from there.")
+        say(f"{stopped} A checkpoint is in {recipe.out}; the same command goes on from there.")
 
 
 def read_recipe(argv: Sequence[str]) -> Recipe:

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 
 from invrim.errors import FileError, RunError
 from invrim.files import make_folder, reason
@@ -114,7 +115,7 @@ class Checkpoints(Callback):
         if updates == self._written:
             return
         temporary = self.folder / f"{_PARTIAL}{updates}.ckpt"
-        with _writing(temporary):
+        with _writing(temporary, clear=trainer.is_global_zero):
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:
                 _require_intact(temporary)
@@ -132,6 +133,13 @@ class Checkpoints(Callback):
             name = _NAME.fullmatch(path.name)
             if name and int(name[1]) not in needed:
                 path.unlink(missing_ok=True)
+
+
+def updates_of(checkpoint: Path) -> int:
+    """How many updates a checkpoint has, by its name."""
+    name = _NAME.fullmatch(checkpoint.name)
+    assert name is not None
+    return int(name[1])
 
 
 def checkpoints_in(folder: Path) -> Iterator[tuple[int, Path]]:
@@ -152,13 +160,16 @@ def checkpoints_in(folder: Path) -> Iterator[tuple[int, Path]]:
 
 @contextmanager
 def the_only_run(out: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, and clear away what a killed one was writing.
+    """Keep other runs out of a folder, and clear away what a killed one was writing; the first process does it for all.
 
     Raises
     ------
     RunError
         If a run is under way there.
     """
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        yield
+        return
     folder = make_folder(out / FOLDER)
     with (folder / ".lock").open("w") as lock:
         try:
@@ -174,18 +185,21 @@ def the_only_run(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _writing(temporary: Path) -> Iterator[None]:
-    """Say in one line why a checkpoint could not be written, and leave nothing of it."""
+def _writing(temporary: Path, *, clear: bool) -> Iterator[None]:
+    """Say in one line why a checkpoint could not be written, and leave nothing of it; only its writer clears it away."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch says a full disk with a RuntimeError
+        if not clear:
+            raise
         raise FileError(
             f"cannot write a checkpoint to {temporary.parent}: {reason(error)}. Earlier ones are as they were; make "
             f"room or choose another out, and start again to go on."
         ) from error
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if clear:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _require_intact(path: Path) -> None:

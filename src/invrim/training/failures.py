@@ -55,6 +55,11 @@ def _say_which(error: RuntimeError) -> None:
             f"{f' by signal {killed[2]}' if killed[2] else ''}. Often memory ran out: lower data.workers or "
             f"data.batch_size. {_GO_ON}"
         ) from error
+    if isinstance(error, torch.distributed.DistBackendError) or "gloo/transport" in text:
+        raise RunError(
+            f"expected all processes of the run to live as long as it, got one that ended: {_first_line(error)} Its "
+            f"own message says why. {_GO_ON}"
+        ) from error
     if "not enough memory" in text:  # how torch says it on a CPU
         raise RunError(
             f"expected to train in the memory there is, got: {_first_line(error)} {_GO_ON} `invrim plan` tells what "

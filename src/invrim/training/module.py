@@ -85,7 +85,7 @@ class ReconstructionTask(LightningModule):
         sums = torch.tensor(list(self._totals.values()), device=self.device)
         *scores, slices = self.trainer.strategy.reduce(sums, reduce_op="sum")
         for name, score in zip(self._totals, scores, strict=False):
-            self.log(f"validation/{name}", score / slices, prog_bar=True)
+            self.log(f"validation/{name}", score / slices, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         method = {"adam": torch.optim.Adam, "muon": Muon}[self.optimisation.optimiser]

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from invrim.data.batches import ShapeBatchSampler
 from invrim.models import Reconstructor, save_model
 from invrim.training.build import build_model
-from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, the_only_run
+from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, the_only_run, updates_of
 from invrim.training.failures import in_one_line
 from invrim.training.guards import FiniteUpdates
 from invrim.training.interruption import Interruption
@@ -69,7 +69,8 @@ def _train(recipe: Recipe) -> Path:
     last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
     model = build_model(recipe)
-    training, validation = loaders(recipe, model, batches=_updates_of(last) * recipe.optimisation.accumulate)
+    updates = 0 if last is None else updates_of(last)
+    training, validation = loaders(recipe, model, batches=updates * recipe.optimisation.accumulate)
     per_epoch = _updates_per_epoch(training, recipe)
     optimisation = recipe.optimisation.in_updates(per_epoch)
     task = ReconstructionTask(model, optimisation)
@@ -111,8 +112,8 @@ def _trainer(recipe: Recipe, optimisation: Optimisation, per_epoch: int, checkpo
         log_every_n_steps=min(10, updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
         callbacks=[
+            checkpoints,  # first: at the end of a run averaging puts its weights in the place of the last
             *_averaging(recipe),
-            checkpoints,
             Interruption(checkpoints),
             SeededBatches(recipe.seed),
             FiniteUpdates(recipe.out, optimisation.max_skipped),
@@ -163,12 +164,6 @@ def _processes(recipe: Recipe) -> int:
     if recipe.devices != "auto":
         return recipe.devices * recipe.nodes
     return max(1, torch.cuda.device_count()) * recipe.nodes
-
-
-def _updates_of(checkpoint: Path | None) -> int:
-    if checkpoint is None:
-        return 0
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
 
 
 def _keep_best(
