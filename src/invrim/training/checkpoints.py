@@ -186,7 +186,7 @@ def the_only_run(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _writing(temporary: Path, *, clear: bool) -> Iterator[None]:
-    """Say in one line why a checkpoint could not be written, and leave nothing of it; only its writer clears it away."""
+    """Say in one line why a checkpoint could not be written; its writer leaves nothing of it."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch says a full disk with a RuntimeError
