@@ -3,8 +3,8 @@
 python benchmarks/kills.py    # 50 kills: some minutes
 
 Of two models, an i-RIM with a running average of its weights and a U-Net with dropout, one run is left alone. Others
-are killed (SIGKILL) after a random time, every third of them as soon as a checkpoint is being written, and started again
-until they end. What going on costs is how much longer two halves take than the whole.
+are killed (SIGKILL) after a random time, every third of them as soon as a checkpoint is being written, and started
+again until they end. What going on costs is how much longer two halves take than the whole.
 """
 
 from __future__ import annotations
