@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from invrim.data.augmentation import Augmentation
-from invrim.data.batches import Item
+from invrim.data.batches import Draw, Item
 from invrim.data.index import SliceEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS
 from invrim.data.runs import Run, Runs, pairs_of, require_readout
@@ -106,12 +106,17 @@ class RunDataset(Dataset[Item], ABC):
         (starts, _), _ = self._items[number]
         return self._runs.shape_of(starts[0])
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Item:
-        """Load an item, by its number, or by ``(number, epoch)`` as `ShapeBatchSampler` asks for it.
+    def file_of(self, number: int) -> str:
+        """Name of the file an item is of."""
+        (starts, _), _ = self._items[number]
+        return starts[0].path.name
+
+    def __getitem__(self, index: int | tuple[int, int] | Draw) -> Item:
+        """Load an item, by its number, or by number and epoch, as samplers draw it.
 
         The epoch travels with the number because a loader's processes do not see changes to the dataset.
         """
-        number, epoch = index if isinstance(index, tuple) else (index, self.epoch)
+        number, epoch, weight = Draw(*index) if isinstance(index, tuple) else Draw(index, self.epoch)
         (starts, count), pairs = self._items[number]
         rng = np.random.default_rng((self.seed, epoch, number))
         entry = starts[int(rng.integers(len(starts)))]
@@ -121,6 +126,7 @@ class RunDataset(Dataset[Item], ABC):
             "maximum": torch.tensor(entry.maximum),
             "name": entry.path.name,
             "slice": entry.index,
+            "weight": torch.tensor(weight),
         }
 
     def set_epoch(self, epoch: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from invrim.data.batches import ShapeBatchSampler, collate
+from invrim.data.batches import Draw, FileSampler, ShapeBatchSampler, collate
 from invrim.data.dataset import SliceDataset
 from invrim.data.items import RunDataset
 from invrim.data.slabs import SlabDataset
@@ -16,10 +16,10 @@ from invrim.models import Reconstructor, coils_in_words
 from invrim.training.recipe import Recipe
 
 
-def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLoader, DataLoader]:
+def loaders(recipe: Recipe, model: Reconstructor, batches: int = 0) -> tuple[DataLoader, DataLoader]:
     """Make the loaders of training and validation, of slices or slabs, that a model is for.
 
-    Training goes on after the updates that were made.
+    That of training never ends, and starts after so many batches of each process.
 
     Raises
     ------
@@ -47,11 +47,9 @@ def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLo
     )  # fmt: skip
     for dataset in (training, validation):
         _require_coils(dataset, model)
-    # Lightning tells only samplers of single items, not of batches, at which epoch a run goes on.
-    return (
-        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed, made=made),
-        _loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
-    )
+    order = ShapeBatchSampler(training, data.batch_size, seed=recipe.seed)
+    order.go_on(batches)
+    return _loader(training, order, data.workers), _loader(validation, FileSampler(validation), 0)
 
 
 def slices_of(loader: DataLoader) -> dict[str, int]:
@@ -80,11 +78,7 @@ def _require_coils(dataset: RunDataset, model: Reconstructor) -> None:
             )
 
 
-def _loader(
-    dataset: RunDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int, made: int = 0
-) -> DataLoader:
-    sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
-    sampler.go_on(made)
+def _loader(dataset: RunDataset, order: Sampler[list[Draw]], workers: int) -> DataLoader:
     return DataLoader(
-        dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
+        dataset, batch_sampler=order, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
     )
