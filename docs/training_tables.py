@@ -27,6 +27,6 @@ def endurance_sentence(result: dict[str, Any]) -> str:
     """What the memory of a long run did."""
     facts = result["results"]
     return (
-        f"In {result['setting']['updates']:,} updates of a tiny model, {facts['minutes']:.0f} minutes, what the training "
-        f"and its loader's process held in memory changed by {100 * facts['growth']:+.2f} %; {origin(result)}."
+        f"In {result['setting']['updates']:,} updates of a tiny model, {facts['minutes']:.0f} minutes, what the "
+        f"training and its loader's process held in memory changed by {100 * facts['growth']:+.2f} %; {origin(result)}."
     )

@@ -29,7 +29,8 @@ def test_tables_say_what_was_measured(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     tables = importlib.import_module("training_tables")
     facts = {
-        "kills": 5, "kills_while_writing": 2, "runs": 4, "identical": 3, "seconds_of_a_run": 9.6, "seconds_to_go_on": 7.1
+        "kills": 5, "kills_while_writing": 2, "runs": 4, "identical": 3,
+        "seconds_of_a_run": 9.6, "seconds_to_go_on": 7.1,
     }  # fmt: skip
     written = tables.kills_table({"provenance": PROVENANCE, "setting": {"updates": 60}, "results": {"unet": facts}})
     assert "| U-Net, dropout | 5 | 2 | 4 | 3 | 10 s | 7 s |" in written
