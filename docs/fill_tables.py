@@ -126,6 +126,7 @@ PAGES: dict[Path, Regions] = {
         "depth3d": ("volume.json", volume_tables.depth_table),
         "arithmetic": ("volume.json", volume_tables.arithmetic_table),
         "fits": ("volume.json", volume_tables.fits_table),
+        "shards": ("shards.json", volume_tables.shards_table),
     },
 }
 
