@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from invrim.data.batches import ShapeBatchSampler
 from invrim.models import save_model
 from invrim.training.build import build_model
-from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, the_only_run, updates_of
+from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, checkpoints_in, the_only_run, updates_of
 from invrim.training.failures import in_one_line
 from invrim.training.guards import FiniteUpdates
 from invrim.training.interruption import Interruption
@@ -83,6 +83,7 @@ def _train(recipe: Recipe) -> Path:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
+        warnings.filterwarnings("ignore", message=".*WeightAveraging doesn't support sharding")  # refused by the recipe
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
         trainer.fit(task, training, validation, ckpt_path=last)
         weights, scores = _best(trainer, task, validation, checkpoints)
@@ -180,12 +181,20 @@ def _processes(recipe: Recipe) -> int:
 def _best(
     trainer: Trainer, task: ReconstructionTask, validation: DataLoader, checkpoints: Checkpoints
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Return weights and scores of the best checkpoint or the last state; whole, also where processes share them."""
+    """Return weights and scores of the best checkpoint or the last one; whole, also where processes share them."""
+    last = _weights_in(next(path for _, path in checkpoints_in(checkpoints.folder)))
+    if not isinstance(trainer.strategy, ModelParallelStrategy):
+        # The running average, if there is one, is in the file, but not in a model that had nothing left to learn.
+        task.load_state_dict(last)
     scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
-    last = trainer.strategy.lightning_module_state_dict()
     if not checkpoints.best_scores or checkpoints.best_scores["ssim"] <= scores["ssim"] or checkpoints.best is None:
         return last, scores
-    return torch.load(checkpoints.best, weights_only=True, map_location="cpu")["state_dict"], checkpoints.best_scores
+    return _weights_in(checkpoints.best), checkpoints.best_scores
+
+
+def _weights_in(checkpoint: Path) -> dict[str, Any]:
+    weights: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    return weights
 
 
 def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader) -> dict[str, float]:
