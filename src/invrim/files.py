@@ -4,10 +4,14 @@ import contextlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from invrim.errors import FileError, InvrimError, OptionError
+
+_PROBE = 1 << 20
+"""Bytes: a disk without room for these is full."""
 
 
 @contextlib.contextmanager
@@ -135,6 +139,25 @@ def require_folder(path: Path) -> None:
     """Notice before a long computation that there is no folder for its result ``path``."""
     if not path.parent.is_dir():
         raise FileError(f"expected to write {path}, got no folder {path.parent}. Make it, or correct the path.")
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder where there is none, and notice before a long computation that nothing can be written into it.
+
+    Raises
+    ------
+    FileError
+        It is read-only, or its disk is full.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=make_folder(folder), prefix=".partial-") as file:
+            file.write(bytes(_PROBE))
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"cannot write into {folder}: {reason(error)}. Choose a folder that can be written and has room."
+        ) from error
 
 
 def make_folder(folder: Path) -> Path:
