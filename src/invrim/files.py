@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from invrim.errors import FileError, InvrimError, OptionError
+from invrim.errors import FileError, InvrimError, OptionError, WriteError
 
 _PROBE = 1 << 20
 """Bytes: a disk without room for these is full."""
@@ -34,7 +34,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except InvrimError:
         raise
     except OSError as error:
-        raise FileError(
+        raise WriteError(
             f"cannot write {path}: {reason(error)}. Nothing was left behind; choose a folder that can be written "
             f"and has room."
         ) from error
@@ -69,7 +69,7 @@ def atomic_folder(folder: Path, suffix: str) -> Iterator[Path]:
             older.replace(folder)
         if isinstance(error, InvrimError):
             raise
-        raise FileError(
+        raise WriteError(
             f"cannot write {folder}: {reason(error)}. Nothing was left behind; choose a folder that can be written "
             f"and has room."
         ) from error
@@ -155,7 +155,7 @@ def require_writable(folder: Path) -> None:
     except FileError:
         raise
     except OSError as error:
-        raise FileError(
+        raise WriteError(
             f"cannot write into {folder}: {reason(error)}. Choose a folder that can be written and has room."
         ) from error
 

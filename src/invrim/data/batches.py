@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -36,12 +37,13 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         self.seed = seed
         self.epoch = 0
         self._made = 0
-        self._groups: dict[tuple[object, ...], list[int]] = {}
+        groups: dict[tuple[object, ...], array[int]] = {}
         for number in range(len(dataset)):
-            self._groups.setdefault(dataset.shape_of(number), []).append(number)
+            groups.setdefault(dataset.shape_of(number), array("q")).append(number)
+        self._groups = [np.array(group) for group in groups.values()]
 
     def __len__(self) -> int:
-        batches = sum(math.ceil(len(group) / self.batch_size) for group in self._groups.values())
+        batches = sum(math.ceil(len(group) / self.batch_size) for group in self._groups)
         return math.ceil(batches / _processes()[1])
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -49,10 +51,11 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         epoch = self.epoch + epochs
         self.epoch, self._made = epoch + 1, 0
         rank, world = _processes()
-        batches = self._batches(np.random.default_rng((self.seed, epoch)))
+        order, batches = self._batches(np.random.default_rng((self.seed, epoch)))
         for turn in range(first, len(self)):
             # The last turn starts over where batches run out: processes that wait for each other must not differ.
-            yield [(number, epoch) for number in batches[(turn * world + rank) % len(batches)]]
+            start, stop = batches[(turn * world + rank) % len(batches)]
+            yield [(number, epoch) for number in order[start:stop].tolist()]
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next pass that of ``epoch``."""
@@ -62,12 +65,17 @@ class ShapeBatchSampler(Sampler[list[tuple[int, int]]]):
         """Make the next pass the rest of the one that stopped after this many batches, counted from epoch 0."""
         self.epoch, self._made = 0, batches
 
-    def _batches(self, rng: np.random.Generator) -> list[list[int]]:
-        batches: list[list[int]] = []
-        for group in self._groups.values():
-            order = [group[i] for i in rng.permutation(len(group))] if self.shuffle else group
-            batches += [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
+    def _batches(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """All numbers in an order, and where in it each batch starts and stops, ``(n, 2)``: no object a number."""
+        orders, bounds, first = [], [], 0
+        for group in self._groups:
+            orders.append(group[rng.permutation(len(group))] if self.shuffle else group)
+            starts = np.arange(0, len(group), self.batch_size)
+            stops = np.minimum(starts + self.batch_size, len(group))
+            bounds.append(first + np.stack([starts, stops], axis=1))
+            first += len(group)
+        batches = np.concatenate(bounds)
+        return np.concatenate(orders), batches[rng.permutation(len(batches))] if self.shuffle else batches
 
 
 def collate(items: list[Item]) -> Item:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 
 from torch.utils.data import DataLoader
 
-from invrim.data.batches import ShapeBatchSampler, collate
 from invrim.data.dataset import SliceDataset
 from invrim.data.items import RunDataset
+from invrim.data.loader import Loader
 from invrim.data.slabs import SlabDataset
 from invrim.errors import DataError, OptionError
 from invrim.models import Reconstructor, coils_in_words
@@ -40,17 +39,19 @@ def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLo
         data.train, accelerations=data.accelerations, center_fractions=data.center_fractions, training=True,
         readout_crop=data.readout_crop, image_crop=data.image_crop, target_crop=data.target_crop, flip=data.flip,
         coil_maps=model.coil_maps, masks=data.masks, seed=recipe.seed,
+        cache=data.cache,
     )  # fmt: skip
     validation = items(
         data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False,
         target_crop=data.target_crop, coil_maps=model.coil_maps, masks=data.masks,
+        cache=data.cache,
     )  # fmt: skip
     for dataset in (training, validation):
         _require_coils(dataset, model)
     # Lightning tells only samplers of single items, not of batches, at which epoch a run goes on.
     return (
-        _loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed, made=made),
-        _loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
+        Loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed, made=made),
+        Loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
     )
 
 
@@ -58,7 +59,7 @@ def slices_of(loader: DataLoader) -> dict[str, int]:
     """Count the slices of every file by its name."""
     dataset = loader.dataset
     assert isinstance(dataset, RunDataset)
-    return dict(Counter(entry.path.name for entry in dataset.entries))
+    return {entry.path.name: entry.slices for entry in dataset.entries}
 
 
 def _require_space(model: Reconstructor, slab: int | None) -> None:
@@ -78,13 +79,3 @@ def _require_coils(dataset: RunDataset, model: Reconstructor) -> None:
                 f"{entry.path}: expected {coils_in_words(model.images)}, for which a model without coil maps is made, "
                 f"got {entry.shape[0]}. Move the file out of the folder, or train a model with coil maps."
             )
-
-
-def _loader(
-    dataset: RunDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int, made: int = 0
-) -> DataLoader:
-    sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
-    sampler.go_on(made)
-    return DataLoader(
-        dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
-    )
