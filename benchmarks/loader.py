@@ -56,8 +56,8 @@ class Plan:
     files: int = 6
     slices: int = 16
     """Of a file."""
-    batches: int = 48
-    updates: int = 8
+    batches: int = 12
+    updates: int = 6
     small_files: int = 1000
     reads: int = 10_000
     indexed: int = 1_000_000

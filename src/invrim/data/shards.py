@@ -117,4 +117,5 @@ def read_slices(file: h5py.File, entry: FileEntry, chosen: slice, image_crop: in
 
 def _stored(shard: h5py.File, chosen: slice) -> tuple[Tensor, Tensor]:
     with damage_as_file_error(Path(shard.filename)):
-        return torch.from_numpy(shard["kspace"][chosen]), torch.from_numpy(shard["target"][chosen])
+        kspace, target = (dataset(shard, name)[chosen] for name in ("kspace", "target"))
+        return torch.from_numpy(kspace), torch.from_numpy(target)
