@@ -55,7 +55,8 @@ def vulnerabilities(pins: list[tuple[str, str]]) -> list[tuple[tuple[str, str], 
         results = json.load(answer).get("results", [])
     if len(results) != len(pins):
         raise ValueError(f"{len(results)} answers for {len(pins)} questions")
-    return [(pin, one["id"]) for pin, result in zip(pins, results, strict=True) for one in (result or {}).get("vulns", [])]
+    both = zip(pins, results, strict=True)
+    return [(pin, one["id"]) for pin, result in both for one in (result or {}).get("vulns", [])]
 
 
 if __name__ == "__main__":

@@ -104,8 +104,8 @@ def loader_table(result: dict[str, Any]) -> str:
         f"much faster. The waiting was measured with {setting['cores']} core for all."
     )
     small = (
-        f"{growth['reads']:,} reads of {growth['files']:,} files in random order add {growth['bytes'] / 1e6:.1f} MB and "
-        f"{growth['descriptors']} open files to the process; an index of {index['slices']:,} slices takes "
+        f"{growth['reads']:,} reads of {growth['files']:,} files in random order add {growth['bytes'] / 1e6:.1f} MB "
+        f"and {growth['descriptors']} open files to the process; an index of {index['slices']:,} slices takes "
         f"{index['bytes'] / 1e6:.0f} MB, and {index['with_order_bytes'] / 1e6:.0f} MB with the order of an epoch."
     )
     return f"{table(head, body)}\n\n{what} {small} {origin(result).capitalize()}."
