@@ -153,8 +153,8 @@ def dataset_of(recipe: Recipe, cache: Path | None) -> SliceDataset:
 
 def batches_of(recipe: Recipe, cache: Path | None, workers: int) -> Iterator[dict[str, Any]]:
     """Batches without end."""
-    loader = Loader(dataset_of(recipe, cache), recipe.data.batch_size, workers, shuffle=True, seed=recipe.seed)
-    return itertools.chain.from_iterable(itertools.repeat(loader))
+    data = dataset_of(recipe, cache)
+    return iter(Loader(data, ShapeBatchSampler(data, recipe.data.batch_size, seed=recipe.seed), workers))
 
 
 def seconds_per_update(recipe: Recipe, updates: int) -> float:

@@ -108,7 +108,7 @@ def loader_table(result: dict[str, Any]) -> str:
         f"and {growth['descriptors']} open files to the process; an index of {index['slices']:,} slices takes "
         f"{index['bytes'] / 1e6:.0f} MB, and {index['with_order_bytes'] / 1e6:.0f} MB with the order of an epoch."
     )
-    return f"{table(head, body)}\n\n{what} {small} {origin(result).capitalize()}."
+    return f"{table(head, body)}\n\n{what} {small} M{origin(result)[1:]}."
 
 
 Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]

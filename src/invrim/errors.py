@@ -50,6 +50,14 @@ class TrainingError(InvrimError, ArithmeticError):
     """A training run that cannot go on, e.g. because its loss is no longer finite."""
 
 
+class RunError(InvrimError, RuntimeError):
+    """A run that something outside it ended, or does not let begin, e.g. a lack of memory."""
+
+
+class StoppedError(RunError):
+    """A signal asked a run to stop; it has written a checkpoint, from which it goes on when started again."""
+
+
 class MemoryBudgetError(InvrimError, MemoryError):
     """A memory budget below what a training step needs at the least."""
 

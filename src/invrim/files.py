@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from invrim.errors import FileError, InvrimError, OptionError, WriteError
@@ -133,6 +133,20 @@ def require_file(path: Path, kind: str = "a raw file") -> None:
         raise FileError(f"{path}: expected {kind}, got a folder. Give its files, e.g. {path / '*.h5'}.")
     if not path.is_file():
         raise FileError(f"{path}: expected {kind}, got nothing at this path. Check the spelling.")
+
+
+def remove_leftovers(folder: Path, names: Container[str]) -> None:
+    """Remove temporary files and folders of `atomic_write` and `atomic_folder` for these names, whose process is gone.
+
+    Only for names that no other process writes at this moment.
+    """
+    for path in folder.glob(".partial-*"):
+        found = re.fullmatch(r"\.partial-\d+-(.+)", path.name)
+        if found is not None and found[1] in names:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def require_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import pickle
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from data.fastmri_files import HEADER, write
 from invrim.data.augmentation import Augmentation
-from invrim.data.batches import ShapeBatchSampler, collate
+from invrim.data.batches import Draw, FileSampler, ShapeBatchSampler, collate
 from invrim.data.dataset import SliceDataset
 from invrim.data.formats.fastmri import read_acquisition, write_acquisition
 from invrim.data.handles import OpenFiles
@@ -180,40 +181,64 @@ def test_batches_stack_and_cover_everything_once(tmp_path):
     three_shapes(tmp_path)
     data = SliceDataset(tmp_path, **PAIRS)
     sampler = ShapeBatchSampler(data, 2, seed=4)
-    batches = list(sampler)
-    assert len(batches) == len(sampler)
-    assert sorted(number for batch in batches for number, _ in batch) == list(range(15))
+    batches = list(sampler.epoch(0))
+    assert len(batches) == sampler.per_epoch()
+    assert sorted(draw.number for batch in batches for draw in batch) == list(range(15))
     for batch in batches:
-        stacked = collate([data[number] for number in batch])
+        stacked = collate([data[draw] for draw in batch])
         assert len(stacked["name"]) == len(stacked["kspace"]) == len(batch)
         assert stacked["mask"].shape == (len(batch), 1, 1, 37)
 
 
 def test_the_order_is_that_of_seed_and_epoch(tmp_path):
     three_shapes(tmp_path)
-    data = SliceDataset(tmp_path)
-    first, second = ShapeBatchSampler(data, 2, seed=4), ShapeBatchSampler(data, 2, seed=4)
-    opening = list(first)
-    assert opening == list(second)
-    following = list(first)
-    assert [[n for n, _ in b] for b in following] != [[n for n, _ in b] for b in opening]
-    second.set_epoch(1)
-    assert list(second) == following
-    plain = ShapeBatchSampler(data, 4, shuffle=False)
-    assert next(iter(plain)) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    sampler = ShapeBatchSampler(SliceDataset(tmp_path), 2, seed=4)
+    length = sampler.per_epoch()
+    two_epochs = list(islice(sampler, 2 * length))
+    assert two_epochs == [*sampler.epoch(0), *sampler.epoch(1)]
+    assert two_epochs[:length] != [[draw._replace(epoch=0) for draw in batch] for batch in two_epochs[length:]]
+    sampler.go_on(length + 3)
+    assert list(islice(sampler, 2)) == two_epochs[length + 3 : length + 5]
+    plain = ShapeBatchSampler(SliceDataset(tmp_path), 4, shuffle=False)
+    assert next(iter(plain)) == [Draw(0), Draw(1), Draw(2), Draw(3)]
 
 
-def test_processes_share_the_batches(tmp_path, monkeypatch):
+def test_processes_share_what_one_takes_with_larger_batches(tmp_path, monkeypatch):
     three_shapes(tmp_path)
     data = SliceDataset(tmp_path)
-    seen = []
+    shares = []
     for rank in range(3):
-        monkeypatch.setattr("invrim.data.batches._processes", lambda rank=rank: (rank, 3))
-        sampler = ShapeBatchSampler(data, 2, seed=4)
-        batches = list(sampler)
-        assert len(batches) == len(sampler) == 3
-        seen += [number for batch in batches for number, _ in batch]
-    assert set(seen) == set(range(15))
+        monkeypatch.setattr("invrim.data.batches.processes", lambda rank=rank: (rank, 3))
+        shares.append(list(ShapeBatchSampler(data, 2, seed=4).epoch(5)))
+    monkeypatch.undo()
+    whole = list(ShapeBatchSampler(data, 6, seed=4).epoch(5))
+    assert len(whole) == ShapeBatchSampler(data, 2).per_epoch(3) == 4
+    for batch, *parts in zip(whole, *shares, strict=True):
+        weights = [draw.number for part in parts for draw in part if draw.weight > 0]
+        assert sorted(weights) == sorted(draw.number for draw in batch)
+        for part in parts:  # the mean of weighted means is the mean of the whole
+            taken = len(part) if part[0].weight > 0 else 0
+            assert {draw.weight for draw in part} == {taken * 3 / len(batch)}
+    assert any(draw.weight == 0 for share in shares for part in share for draw in part) == any(
+        len(batch) < 3 for batch in whole
+    )
+
+
+def test_files_stay_whole_and_processes_take_equally_many_turns(tmp_path, monkeypatch):
+    three_shapes(tmp_path)
+    data = SliceDataset(tmp_path, training=False, **PAIRS)
+    files, turns, seen = [], [], []
+    for rank in range(2):
+        monkeypatch.setattr("invrim.data.batches.processes", lambda rank=rank: (rank, 2))
+        sampler = FileSampler(data)
+        draws = [draw for (draw,) in sampler]
+        turns.append((len(draws), len(sampler)))
+        seen += [draw.number for draw in draws if draw.weight]
+        files.append({data.file_of(draw.number) for draw in draws if draw.weight})
+    assert turns[0] == turns[1]
+    assert turns[0][0] == turns[0][1]
+    assert files[0].isdisjoint(files[1])
+    assert sorted(seen) == list(range(len(data)))
 
 
 def test_a_loader_with_workers_gives_what_the_parent_reads(tmp_path):
@@ -224,8 +249,8 @@ def test_a_loader_with_workers_gives_what_the_parent_reads(tmp_path):
         data, batch_sampler=ShapeBatchSampler(data, 2, seed=4), num_workers=1, collate_fn=collate,
         multiprocessing_context=multiprocessing.get_context("fork"),
     )  # fmt: skip
-    expected = [collate([data[number] for number in batch]) for batch in ShapeBatchSampler(data, 2, seed=4)]
-    for got, want in zip(loader, expected, strict=True):
+    expected = [collate([data[draw] for draw in batch]) for batch in ShapeBatchSampler(data, 2, seed=4).epoch(0)]
+    for got, want in zip(islice(loader, len(expected)), expected, strict=True):
         assert got["name"] == want["name"]
         assert same(got, want)
 

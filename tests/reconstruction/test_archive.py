@@ -286,6 +286,18 @@ def test_what_nobody_foresaw_costs_one_file_and_keeps_its_traceback(tmp_path):
     assert any("in forward" in line for line in status["traceback"])
 
 
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    (raw,) = raw_files(tmp_path / "raw", 1)
+    out = tmp_path / "out"
+    (out / ".partial-1-00-dicom").mkdir(parents=True)
+    for name in (".partial-1-00.h5", ".partial-22-00.json", ".partial-3-other.h5", "mine.h5"):
+        (out / name).write_text("half")
+    (outcome,) = reconstruct_archive(ZeroFilled(), [raw], Job(out=out, also=("dicom",)))
+    assert outcome.status == "reconstructed"
+    left = {path.name for path in out.iterdir()}
+    assert left == {"00.h5", "00.json", "00-dicom", "status", "mine.h5", ".partial-3-other.h5"}
+
+
 def test_leaving_early_ends_the_threads_and_leaves_whole_files(tmp_path):
     before = threading.active_count()
     run = reconstruct_archive(ZeroFilled(), raw_files(tmp_path / "raw", 6), Job(out=tmp_path / "out"))

@@ -26,6 +26,7 @@ from invrim.training.losses import reconstruction_loss
 from invrim.training.module import ReconstructionTask
 from scans import scan_file
 from training.test_training import LIGHTNING
+from training.written import last_checkpoint
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 
@@ -60,7 +61,7 @@ def test_it_trains_and_its_weights_reconstruct_the_same(recipe):
     assert type(loaded).__name__.lower() == recipe.model.kind
     trained = build_model(recipe).eval()
     start = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
-    checkpoint = torch.load(recipe.out / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint = last_checkpoint(recipe.out)
     assert checkpoint["global_step"] == 3
     trained.load_state_dict({name.removeprefix("model."): t for name, t in checkpoint["state_dict"].items()})
     assert any(not torch.equal(tensor, start[name]) for name, tensor in trained.state_dict().items())
@@ -74,7 +75,7 @@ def test_it_trains_and_its_weights_reconstruct_the_same(recipe):
 def test_a_run_goes_on(recipe):
     train(recipe)
     train(replace(recipe, optimisation=replace(recipe.optimisation, updates=4)))
-    assert torch.load(recipe.out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert last_checkpoint(recipe.out)["global_step"] == 4
 
 
 @pytest.mark.parametrize("recipe", ["irim"], indirect=True)
@@ -82,7 +83,7 @@ def test_the_weights_are_the_running_average_if_asked(recipe):
     averaged = replace(recipe, optimisation=replace(recipe.optimisation, ema_decay=0.5))
     train(averaged)
     weights = load_model(train(replace(averaged, optimisation=replace(averaged.optimisation, updates=4)))).state_dict()
-    checkpoint = torch.load(recipe.out / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint = last_checkpoint(recipe.out)
     average, last = (
         {name.removeprefix("model."): tensor for name, tensor in checkpoint[key].items()}
         for key in ("state_dict", "current_model_state")

@@ -22,6 +22,7 @@ from invrim.training.resume import find_checkpoint, write_recipe
 from invrim.training.run import _processes
 from scans import scan_file
 from training.test_training import LIGHTNING
+from training.written import empty_checkpoint, last_checkpoint
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 
@@ -88,7 +89,7 @@ def test_a_recipe_trains_in_epochs_and_its_weights_reconstruct(recipe, monkeypat
     monkeypatch.setattr(IRIM, "initial_state", noted)
     weights = train(recipe)
     header = read_header(weights)
-    assert torch.load(recipe.out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2 * 3
+    assert last_checkpoint(recipe.out)["global_step"] == 2 * 3
     assert header["recipe"]["recipe"]["model"]["preset"] == recipe.model.preset
     codes = {tuple(code) for code in seen}
     assert codes == {(0, 1, *6 * (0,)), (0.25, 0) * 4, (*7 * (0,), 1)}
@@ -200,9 +201,7 @@ def test_fields_that_an_older_version_did_not_know_are_no_difference(tmp_path, k
     """Whatever has a default may be missing, in the recipe and in each of its groups; nothing else may."""
     optimisation = Optimisation(updates=5)
     recipe = Recipe(data=DATA, model=RESUMED[kind], optimisation=optimisation, out=tmp_path)
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    last.parent.mkdir()
-    last.touch()
+    last = empty_checkpoint(tmp_path)
     path = write_recipe(recipe)
     written = json.loads(path.read_text())
     for group in (recipe, recipe.data, recipe.model, recipe.optimisation):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from invrim.errors import OptionError
+from invrim.errors import OptionError, StoppedError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -33,9 +33,15 @@ _ALIKE = 0.6
 
 def main(argv: Sequence[str]) -> None:
     recipe = read_recipe(argv)
+    from lightning.pytorch.utilities import rank_zero_only
+
     from invrim.training import train
 
-    print(f"weights -> {train(recipe)}")
+    say = rank_zero_only(print)  # the first process of a run speaks for all
+    try:
+        say(f"weights -> {train(recipe)}")
+    except StoppedError as stopped:  # as whoever sent the signal wished: no failure
+        say(f"{stopped} A checkpoint is in {recipe.out}; the same command goes on from there.")
 
 
 def read_recipe(argv: Sequence[str]) -> Recipe:

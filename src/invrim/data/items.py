@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from invrim.data.augmentation import Augmentation
-from invrim.data.batches import Item
+from invrim.data.batches import Draw, Item
 from invrim.data.index import FileEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS
 from invrim.data.runs import Pairs, Run, Runs, pairs_of, require_readout
@@ -122,12 +122,16 @@ class RunDataset(Dataset[Item], ABC):
         place, pair = divmod(number - before, len(drawn))
         return entry, self._place(entry, place), drawn[pair]
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Item:
-        """Load an item, by its number, or by ``(number, epoch)`` as `ShapeBatchSampler` asks for it.
+    def file_of(self, number: int) -> str:
+        """Name of the file an item is of."""
+        return self._item(number)[0].path.name
+
+    def __getitem__(self, index: int | tuple[int, int] | Draw) -> Item:
+        """Load an item, by its number, or by number and epoch, as samplers draw it.
 
         The epoch travels with the number because a loader's processes do not see changes to the dataset.
         """
-        number, epoch = index if isinstance(index, tuple) else (index, self.epoch)
+        number, epoch, weight = Draw(*index) if isinstance(index, tuple) else Draw(index, self.epoch)
         entry, (starts, count), pairs = self._item(number)
         rng = np.random.default_rng((self.seed, epoch, number))
         first = starts[int(rng.integers(len(starts)))]
@@ -137,6 +141,7 @@ class RunDataset(Dataset[Item], ABC):
             "maximum": torch.tensor(entry.maximum),
             "name": entry.path.name,
             "slice": first,
+            "weight": torch.tensor(weight),
         }
 
     def set_epoch(self, epoch: int) -> None:

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from invrim.data.batches import Item, ShapeBatchSampler, collate
+from invrim.data.batches import Draw, Item, collate
 from invrim.data.items import RunDataset
-from invrim.errors import DataError, InvrimError
-
-_KILLED = re.compile(r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (exited unexpectedly|is killed by signal: \w+)")
-"""How torch says that a process is gone."""
+from invrim.errors import InvrimError
 
 
 class Loader(DataLoader):
-    """Batches of items of one shape, see `ShapeBatchSampler`.
+    """Batches of items, in an order of samplers of `invrim.data.batches`.
 
     Parameters
     ----------
     dataset
         Its files are opened by every process for itself, none before a process starts.
-    batch_size, shuffle, seed
-        As of `ShapeBatchSampler`.
+    order
+        Which items make a batch.
     workers
         Processes; 0 loads where it is called.
-    made
-        Batches that were made before; the first pass is what comes after them.
 
     Raises
     ------
     DataError, FileError
-        While it runs: of a file that cannot be used any more, as without processes, in one line that names the file;
-        or a process was killed.
+        While it runs: of a file that cannot be used any more, as without processes, in one line that names the file.
     """
 
-    def __init__(
-        self, dataset: RunDataset, batch_size: int, workers: int, *, shuffle: bool, seed: int = 0, made: int = 0
-    ) -> None:
-        sampler = ShapeBatchSampler(dataset, batch_size, shuffle=shuffle, seed=seed)
-        sampler.go_on(made)
+    def __init__(self, dataset: RunDataset, order: Sampler[list[Draw]], workers: int) -> None:
         super().__init__(
-            dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
+            dataset, batch_sampler=order, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
         )
 
     def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
@@ -55,14 +44,6 @@ class Loader(DataLoader):
                 return
             except InvrimError as error:
                 raise type(error)(_said(error)) from None
-            except RuntimeError as error:
-                killed = _KILLED.search(str(error))
-                if killed is None:
-                    raise
-                raise DataError(
-                    f"expected loader processes to live as long as training, got one that {killed[2]}, as when the "
-                    f"system kills it for memory. Lower data.workers or data.batch_size, or give the job more memory."
-                ) from None
             yield batch
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from invrim.data.scan import Scan
 from invrim.errors import FileError
-from invrim.files import require_writable
+from invrim.files import remove_leftovers, require_writable
 from invrim.models import Solver
 from invrim.reconstruction.ahead import ahead
 from invrim.reconstruction.job import Job
@@ -71,6 +71,7 @@ def reconstruct_archive(
         Nothing can be written into ``job.out``: before anything is computed.
     """
     require_writable(job.out)
+    _remove_leftovers(paths, job)
     maker = job.maker(model)
     left = dict.fromkeys(paths)
     reading = _read(paths, job, maker if skip_existing else None, slab=model.ndim == 3)
@@ -132,6 +133,13 @@ def _read(
             yield _Read(source_of(path), seconds)
         except Exception as error:  # one bad file must not cost the others
             yield Outcome(path=path, status="failed", error=error)
+
+
+def _remove_leftovers(paths: Sequence[Path], job: Job) -> None:
+    """Remove what an earlier run, killed while it wrote, left of these files under temporary names."""
+    results = [result for path in paths for result in job.outputs(path).values()]
+    for folder in {result.parent for result in results if result.parent.is_dir()}:
+        remove_leftovers(folder, {result.name for result in results})
 
 
 def is_whole(path: Path, job: Job, maker: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from functools import partial
 
 from torch.utils.data import DataLoader
 
+from invrim.data.batches import FileSampler, ShapeBatchSampler
 from invrim.data.dataset import SliceDataset
 from invrim.data.items import RunDataset
 from invrim.data.loader import Loader
@@ -15,10 +16,10 @@ from invrim.models import Reconstructor, coils_in_words
 from invrim.training.recipe import Recipe
 
 
-def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLoader, DataLoader]:
+def loaders(recipe: Recipe, model: Reconstructor, batches: int = 0) -> tuple[DataLoader, DataLoader]:
     """Make the loaders of training and validation, of slices or slabs, that a model is for.
 
-    Training goes on after the updates that were made.
+    That of training never ends, and starts after so many batches of each process.
 
     Raises
     ------
@@ -48,11 +49,9 @@ def loaders(recipe: Recipe, model: Reconstructor, made: int = 0) -> tuple[DataLo
     )  # fmt: skip
     for dataset in (training, validation):
         _require_coils(dataset, model)
-    # Lightning tells only samplers of single items, not of batches, at which epoch a run goes on.
-    return (
-        Loader(training, data.batch_size, data.workers, shuffle=True, seed=recipe.seed, made=made),
-        Loader(validation, 1, 0, shuffle=False, seed=recipe.seed),
-    )
+    order = ShapeBatchSampler(training, data.batch_size, seed=recipe.seed)
+    order.go_on(batches)
+    return Loader(training, order, data.workers), Loader(validation, FileSampler(validation), 0)
 
 
 def slices_of(loader: DataLoader) -> dict[str, int]:

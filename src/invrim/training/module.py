@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,6 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from invrim.errors import TrainingError
 from invrim.metrics import psnr, slice_similarity, ssim
 from invrim.models import IRIM, Reconstructor, reconstruct
 from invrim.operators import LeastSquares, cartesian_fidelity, crop_centre, slab_fidelity
@@ -50,13 +50,10 @@ class ReconstructionTask(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)
-        if not loss.isfinite():
-            raise TrainingError(
-                f"expected a finite loss, got {loss.item()} at update {self.global_step}, in {batch['name']}. Lower "
-                f"the learning rate or clip gradients, and start from the last checkpoint or in another folder."
-            )
         self.log("train/loss", loss, prog_bar=True)
-        return loss
+        # A loss without a value has no gradient either, in no process: the update is left out, see `FiniteUpdates`.
+        value = loss if loss.isfinite() else loss * torch.nan
+        return value * batch["weight"].mean()
 
     def on_after_backward(self) -> None:
         """Log how far inversion missed the true states in this backward pass; nothing where all were stored."""
@@ -64,22 +61,31 @@ class ReconstructionTask(LightningModule):
         if drift is not None:
             self.log("train/drift", drift)
 
+    def on_validation_epoch_start(self) -> None:
+        self._totals: dict[str, float] = defaultdict(float)
+
     def validation_step(self, batch: Batch, index: int) -> None:
+        """Add up scores; slices count alike, in whichever batch and process they are."""
         prediction, target, maximum = self(batch).float(), batch["target"], batch["maximum"]
         scores = {
-            "validation/ssim": slice_similarity(prediction, target, maximum).mean(),
-            "validation/psnr": torch.stack(
-                [psnr(*one) for one in zip(prediction, target, maximum, strict=True)]
-            ).mean(),
+            "ssim": slice_similarity(prediction, target, maximum).mean(),
+            "psnr": torch.stack([psnr(*one) for one in zip(prediction, target, maximum, strict=True)]).mean(),
         }
         if "ssim3d" in self.optimisation.loss:
-            scores["validation/ssim3d"] = ssim(prediction, target, maximum).mean()
-        self.log_dict(
-            {name: score.float() for name, score in scores.items()},
-            batch_size=target.flatten(0, -3).shape[0], prog_bar=True, sync_dist=True,
-        )  # fmt: skip
+            scores["ssim3d"] = ssim(prediction, target, maximum).mean()
+        slices = float(batch["weight"].mean()) * target.flatten(0, -3).shape[0]
+        for name, score in scores.items():
+            self._totals[name] += slices * float(score)
+        self._totals["slices"] += slices
         if index == 0:
             self._show(_middle(prediction), _middle(target), maximum[0])
+
+    def on_validation_epoch_end(self) -> None:
+        """Take the means over the slices of all processes."""
+        sums = torch.tensor(list(self._totals.values()), device=self.device)
+        *scores, slices = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        for name, score in zip(self._totals, scores, strict=False):
+            self.log(f"validation/{name}", score / slices, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         method = {"adam": torch.optim.Adam, "muon": Muon}[self.optimisation.optimiser]

@@ -90,6 +90,10 @@ class Optimisation:
     """Validate and keep a running average of the weights, of which every update leaves this part; None: no average."""
     clip: float | None = None
     """Largest gradient norm; larger ones are scaled down."""
+    accumulate: int = 1
+    """Batches of which an update takes the mean gradient."""
+    max_skipped: int = 10
+    """Updates of a run that may be left out because loss or gradient is not finite; one more ends it."""
     minutes: float | None = None
     """Stop after this wall-clock time, even before all updates are done."""
 
@@ -98,6 +102,7 @@ class Optimisation:
             updates=self.updates,
             epochs=self.epochs,
             decay_every=self.decay_every,
+            accumulate=self.accumulate,
             learning_rate=self.learning_rate,
         )
         if (self.updates is None) == (self.epochs is None):
@@ -129,6 +134,8 @@ class Recipe:
     """Of initialisation, masks, order and augmentation."""
     validate_every: int | None = 500
     """Updates between validations; None validates after every epoch."""
+    checkpoint_every: int = 500
+    """Updates between checkpoints, besides one after every validation; a run that is killed goes on from the last."""
     devices: int | Literal["auto"] = "auto"
     """Processes or accelerators, as Lightning counts them."""
     nodes: int = 1
@@ -143,7 +150,7 @@ class Recipe:
     """Free words that travel inside the weights file: data sources, licences."""
 
     def __post_init__(self) -> None:
-        _require_positive(validate_every=self.validate_every, nodes=self.nodes)
+        _require_positive(validate_every=self.validate_every, checkpoint_every=self.checkpoint_every, nodes=self.nodes)
         _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
         _require_fit(self.model.kind, self.optimisation)
         _require_space(self.model, self.data, self.optimisation)

@@ -10,18 +10,19 @@ from typing import Any
 
 from invrim.errors import FileError, OptionError
 from invrim.files import atomic_write, make_folder
+from invrim.training.checkpoints import FOLDER, checkpoints_in
 from invrim.training.recipe import Recipe
 
 RECIPE = "recipe.json"
 _MAY_CHANGE = {
     "out", "devices", "nodes", "drift_warn", "drift_raise", "optimisation.updates", "optimisation.epochs",
-    "optimisation.minutes",
+    "optimisation.minutes", "optimisation.max_skipped", "checkpoint_every",
 }  # fmt: skip
 """How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
 
 
 def find_checkpoint(recipe: Recipe) -> Path | None:
-    """Return the last checkpoint of this recipe's run, or None where there is none to go on from.
+    """Return the last undamaged checkpoint of this recipe's run, or None where there is none to go on from.
 
     Raises
     ------
@@ -30,8 +31,13 @@ def find_checkpoint(recipe: Recipe) -> Path | None:
     FileError
         If it holds a run without a recipe, or with a damaged one.
     """
-    last = recipe.out / "checkpoints" / "last.ckpt"
-    if not last.is_file():
+    last = next((path for _, path in checkpoints_in(recipe.out / FOLDER)), None)
+    if last is None:
+        if (recipe.out / FOLDER / "last.ckpt").is_file():
+            raise FileError(
+                f"expected checkpoints update-*.ckpt in {recipe.out / FOLDER}, got last.ckpt of an earlier version, "
+                f"which did not note enough to go on exactly. Choose another out, or delete it."
+            )
         return None
     here = json.loads(json.dumps(recipe.as_json()))
     there = _completed(_read(recipe.out / RECIPE), _defaults(recipe))

@@ -15,19 +15,25 @@ from lightning.pytorch.callbacks import (
     Callback,
     EMAWeightAveraging,
     LearningRateMonitor,
-    ModelCheckpoint,
     RichProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from rich.console import Console
 from torch.utils.data import DataLoader
 
+from invrim.data.batches import ShapeBatchSampler
 from invrim.models import Reconstructor, save_model
 from invrim.training.build import build_model
+from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, the_only_run, updates_of
+from invrim.training.failures import in_one_line
+from invrim.training.guards import FiniteUpdates
+from invrim.training.interruption import Interruption
 from invrim.training.loaders import loaders, slices_of
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Optimisation, Recipe
 from invrim.training.resume import find_checkpoint, write_recipe
+from invrim.training.seeding import SeededBatches
 
 WEIGHTS = "weights.safetensors"
 
@@ -36,8 +42,9 @@ def train(recipe: Recipe) -> Path:
     """Train a model and return its weights file, ``recipe.out / "weights.safetensors"``.
 
     The weights are those with the best validation SSIM. A run that stopped before its end continues from its last
-    checkpoint; the recipe beside it, ``recipe.json``, must be the same but for updates, epochs, minutes, devices and
-    limits of drift. Logs are in CSV and TensorBoard form in ``recipe.out / "logs" / "run-N"``, a new N each time.
+    checkpoint, as if it had not been stopped; the recipe beside it, ``recipe.json``, must be the same but for updates,
+    epochs, minutes, devices and limits of drift. Logs are in CSV and TensorBoard form in
+    ``recipe.out / "logs" / "run-N"``, a new N each time.
 
     Raises
     ------
@@ -46,40 +53,48 @@ def train(recipe: Recipe) -> Path:
     FileError, DataError
         If the data cannot be used.
     TrainingError, DriftError
-        If the loss is no longer finite, or inversion less exact than ``recipe.drift_raise`` demands.
+        If too many updates have no finite loss and gradient, or inversion is less exact than ``recipe.drift_raise``
+        demands.
+    RunError
+        If memory did not suffice, a loader's process was killed, or another run is under way in ``recipe.out``.
+    StoppedError
+        If a signal asked the run to stop; it has written a checkpoint.
     """
     _quieten()
+    with the_only_run(recipe.out):
+        return _train(recipe)
+
+
+def _train(recipe: Recipe) -> Path:
     last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
     model = build_model(recipe)
-    training, validation = loaders(recipe, model, made=_updates_of(last))
-    per_epoch = math.ceil(len(training) / _processes(recipe))
+    updates = 0 if last is None else updates_of(last)
+    training, validation = loaders(recipe, model, batches=updates * recipe.optimisation.accumulate)
+    per_epoch = _updates_per_epoch(training, recipe)
     optimisation = recipe.optimisation.in_updates(per_epoch)
     task = ReconstructionTask(model, optimisation)
-    best = ModelCheckpoint(
-        recipe.out / "checkpoints", "best", monitor="validation/ssim", mode="max", save_last=True,
-        enable_version_counter=False,
-    )  # fmt: skip
-    trainer = _trainer(recipe, optimisation, recipe.validate_every or per_epoch, best)
+    checkpoints = Checkpoints(recipe.out, recipe.checkpoint_every)
+    trainer = _trainer(recipe, optimisation, per_epoch, checkpoints)
     if trainer.is_global_zero:
         write_recipe(recipe)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), in_one_line(recipe):
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")  # a run that goes on
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
         trainer.fit(task, training, validation, ckpt_path=last)
-        scores = _keep_best(trainer, task, validation, best)
+        scores = _keep_best(trainer, task, validation, checkpoints)
     if trainer.is_global_zero:
         _export(task.model, recipe, (training, validation), scores)
     trainer.strategy.barrier()
     return recipe.out / WEIGHTS
 
 
-def _trainer(recipe: Recipe, optimisation: Optimisation, validate_every: int, best: ModelCheckpoint) -> Trainer:
+def _trainer(recipe: Recipe, optimisation: Optimisation, per_epoch: int, checkpoints: Checkpoints) -> Trainer:
     updates = optimisation.updates
     assert updates is not None
+    validate_every = min(recipe.validate_every or per_epoch, updates)
     on_terminal = Console().is_terminal
     return Trainer(
         accelerator="auto",
@@ -87,15 +102,26 @@ def _trainer(recipe: Recipe, optimisation: Optimisation, validate_every: int, be
         num_nodes=recipe.nodes,
         precision=fastest_precision() if recipe.precision == "auto" else recipe.precision,
         max_steps=updates,
-        max_epochs=-1,  # updates alone count: an epoch is shorter the more processes share it
+        max_epochs=-1,  # updates alone count; for Lightning, all are of one epoch
         max_time=_duration(optimisation.minutes),
-        val_check_interval=min(validate_every, updates),
+        accumulate_grad_batches=optimisation.accumulate,
+        val_check_interval=validate_every * optimisation.accumulate,
         check_val_every_n_epoch=None,
         gradient_clip_val=optimisation.clip,
         use_distributed_sampler=False,
         log_every_n_steps=min(10, updates),
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
-        callbacks=[best, LearningRateMonitor("step"), *([_Bar()] if on_terminal else []), *_averaging(recipe)],
+        callbacks=[
+            checkpoints,  # first: at the end of a run averaging puts its weights in the place of the last
+            *_averaging(recipe),
+            Interruption(checkpoints),
+            SeededBatches(recipe.seed),
+            FiniteUpdates(recipe.out, optimisation.max_skipped),
+            LearningRateMonitor("step"),
+            *([_Bar()] if on_terminal else []),
+        ],
+        plugins=[PlainCheckpointIO(), *_cluster()],
+        enable_checkpointing=False,  # of Lightning's own kind
         enable_progress_bar=on_terminal,
         enable_model_summary=False,
     )
@@ -106,11 +132,16 @@ def _averaging(recipe: Recipe) -> list[Callback]:
     return [] if decay is None else [EMAWeightAveraging(decay=decay, use_buffers=False)]
 
 
+def _cluster() -> list[SLURMEnvironment]:
+    """SLURM's environment where we are in one; requeueing is left to who started the job, see `Interruption`."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
 class _Bar(RichProgressBar):
-    """Without the last epoch's number, which Lightning makes up: updates end a run, not epochs."""
+    """Counts updates, not epochs."""
 
     def _get_train_description(self, current_epoch: int) -> str:
-        return f"Epoch {current_epoch}"
+        return "Training"
 
 
 def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
@@ -122,6 +153,12 @@ def fastest_precision() -> Literal["32-true", "bf16-mixed"]:
     return "bf16-mixed" if any(has for name, has in capabilities.items() if "bf16" in name) else "32-true"
 
 
+def _updates_per_epoch(training: DataLoader, recipe: Recipe) -> int:
+    order = training.batch_sampler
+    assert isinstance(order, ShapeBatchSampler)
+    return math.ceil(order.per_epoch(_processes(recipe)) / recipe.optimisation.accumulate)
+
+
 def _processes(recipe: Recipe) -> int:
     """How many processes share an epoch; Lightning knows it only once it has started."""
     if recipe.devices != "auto":
@@ -129,20 +166,15 @@ def _processes(recipe: Recipe) -> int:
     return max(1, torch.cuda.device_count()) * recipe.nodes
 
 
-def _updates_of(checkpoint: Path | None) -> int:
-    if checkpoint is None:
-        return 0
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
-
-
 def _keep_best(
-    trainer: Trainer, task: ReconstructionTask, validation: DataLoader, best: ModelCheckpoint
+    trainer: Trainer, task: ReconstructionTask, validation: DataLoader, checkpoints: Checkpoints
 ) -> dict[str, float]:
     """Load the best checkpoint if it is ahead of the last state, and return the scores of what is then there."""
     scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
-    if best.best_model_score is None or float(best.best_model_score) <= scores["ssim"]:
+    best = checkpoints.best
+    if best is None or checkpoints.best_ssim <= scores["ssim"]:
         return scores
-    checkpoint = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    checkpoint = torch.load(best, weights_only=True, map_location="cpu")
     task.load_state_dict(checkpoint["state_dict"])
     trainer.loggers = []  # in the log these scores would stand at the last update
     return {"updates": checkpoint["global_step"], **_validate(trainer, task, validation)}
