@@ -12,14 +12,17 @@ WEIGHTS := src/invrim/weights/brain.safetensors
 CHECKED := src tests benchmarks recipes docs examples
 # deepinv brings torchvision, whose build on PyPI not every torch can load: away from everything else.
 DEEPINV := .venv-deepinv
+# Ray brings pyarrow and a server of its own.
+RAY := .venv-ray
 
-.PHONY: help demo test test-deepinv check bench table instruments weights clean
+.PHONY: help demo test test-deepinv test-ray check bench table instruments weights clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      install, then the whole story on this machine   (ARGS=\"--minutes 1\" for a short one)"
 	@echo "make test      install, then all tests                         (ARGS=\"tests/laws\" for some)"
 	@echo "make test-deepinv    install deepinv into an environment of its own, then test the adapter"
+	@echo "make test-ray        install Ray into an environment of its own, then test reconstruction on a cluster"
 	@echo "make check     style, types, and who may import whom"
 	@echo "make bench     measure memory, time, quality and stability; writes benchmarks/results/*.json"
 	@echo "make instruments     train and score the examples: deconvolution and tomography (some 10 minutes)"
@@ -35,6 +38,9 @@ test: $(VENV)/.dev
 
 test-deepinv: $(DEEPINV)/.dev
 	$(DEEPINV)/bin/python -m pytest tests/interop $(ARGS)
+
+test-ray: $(RAY)/.dev
+	$(RAY)/bin/python -m pytest tests/reconstruction/test_on_ray.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check $(CHECKED)
@@ -53,6 +59,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/volume.py
 	$(BIN)/python benchmarks/shards.py
 	$(BIN)/python benchmarks/nufft.py
+	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python docs/fill_tables.py
 
 instruments: $(VENV)/.dev
@@ -75,7 +82,7 @@ weights: $(VENV)/.run
 	mv $(WEIGHTS).part $(WEIGHTS)
 
 clean:
-	rm -rf $(VENV) $(DEEPINV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEEPINV) $(RAY) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first, alone, and by exact version: a range takes the newest build, which on a machine without a GPU brings
@@ -100,4 +107,11 @@ $(DEEPINV)/.dev: pyproject.toml constraints.txt
 	@echo "installing into $(DEEPINV): torch, deepinv and the test tools ..."
 	@$(subst $(BIN),$(DEEPINV)/bin,$(PIP)) $$(grep '^torch==' constraints.txt)
 	@$(subst $(BIN),$(DEEPINV)/bin,$(PIP)) --editable '.[deepinv]' pytest pytest-timeout
+	@touch $@
+
+$(RAY)/.dev: pyproject.toml constraints.txt
+	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	@echo "installing into $(RAY): torch, Ray and the test tools ..."
+	@$(subst $(BIN),$(RAY)/bin,$(PIP)) $$(grep '^torch==' constraints.txt)
+	@$(subst $(BIN),$(RAY)/bin,$(PIP)) --editable '.[ray]' pytest pytest-timeout scipy
 	@touch $@

@@ -86,6 +86,32 @@ def raw_files_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\nPSNR in dB / SSIM, protocol `{result['setting']['protocol']}`; {origin(result)}."
 
 
+def loader_table(result: dict[str, Any]) -> str:
+    """One line a cache and number of processes."""
+    measured, setting = result["results"], result["setting"]
+    names = {"none": "without a cache", "made": "cache that is made", "there": "cache that is there"}
+    head = ["loading", "processes", "processor time of a slice", "times faster than training", "training waits"]
+    body = [
+        [
+            names[row["cache"]], str(row["workers"]), f"{1000 * row['cpu_seconds_per_slice']:.0f} ms",
+            f"{row['headroom']:.1f}", f"{100 * row['waiting_share']:.1f} %",
+        ]
+        for row in measured["loading"]
+    ]  # fmt: skip
+    growth, index, (ky, kx) = measured["growth"], measured["index"], setting["size"]
+    what = (
+        f"Slices of {setting['coils']} coils, {ky} x {kx}, compressed, for `recipes/{setting['recipe']}`, of which an "
+        f"update takes {measured['cpu_seconds_per_update']:.2f} s of a core; processes with a core each would load so "
+        f"much faster. The waiting was measured with {setting['cores']} core for all."
+    )
+    small = (
+        f"{growth['reads']:,} reads of {growth['files']:,} files in random order add {growth['bytes'] / 1e6:.1f} MB "
+        f"and {growth['descriptors']} open files to the process; an index of {index['slices']:,} slices takes "
+        f"{index['bytes'] / 1e6:.0f} MB, and {index['with_order_bytes'] / 1e6:.0f} MB with the order of an epoch."
+    )
+    return f"{table(head, body)}\n\n{what} {small} M{origin(result)[1:]}."
+
+
 Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
 """Marker -> file that fills it, and how."""
 REGIONS: Regions = {
@@ -94,6 +120,7 @@ REGIONS: Regions = {
 }
 PAGES: dict[Path, Regions] = {
     README: REGIONS,
+    ROOT / "docs" / "archives.md": {"loader": ("loader.json", loader_table)},
     ROOT / "docs" / "engine.md": {
         "budget": ("budget.json", budget_table),
         "engines": ("engine.json", engines_table),

@@ -30,6 +30,10 @@ class FileError(InvrimError, OSError):
     """A file that is missing, damaged, of another kind, or cannot be written."""
 
 
+class WriteError(FileError):
+    """A file that cannot be written: its folder is missing or read-only, or its disk is full."""
+
+
 class StreamError(InvrimError, ConnectionError):
     """A stream of measured data that ends early, stalls, is too long, or breaks its protocol."""
 

@@ -4,10 +4,14 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from invrim.errors import FileError, InvrimError, OptionError
+from invrim.errors import FileError, InvrimError, OptionError, WriteError
+
+_PROBE = 1 << 20
+"""Bytes: a disk without room for these is full."""
 
 
 @contextlib.contextmanager
@@ -30,7 +34,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except InvrimError:
         raise
     except OSError as error:
-        raise FileError(
+        raise WriteError(
             f"cannot write {path}: {reason(error)}. Nothing was left behind; choose a folder that can be written "
             f"and has room."
         ) from error
@@ -65,7 +69,7 @@ def atomic_folder(folder: Path, suffix: str) -> Iterator[Path]:
             older.replace(folder)
         if isinstance(error, InvrimError):
             raise
-        raise FileError(
+        raise WriteError(
             f"cannot write {folder}: {reason(error)}. Nothing was left behind; choose a folder that can be written "
             f"and has room."
         ) from error
@@ -131,10 +135,43 @@ def require_file(path: Path, kind: str = "a raw file") -> None:
         raise FileError(f"{path}: expected {kind}, got nothing at this path. Check the spelling.")
 
 
+def remove_leftovers(folder: Path, names: Container[str]) -> None:
+    """Remove temporary files and folders of `atomic_write` and `atomic_folder` for these names, whose process is gone.
+
+    Only for names that no other process writes at this moment.
+    """
+    for path in folder.glob(".partial-*"):
+        found = re.fullmatch(r"\.partial-\d+-(.+)", path.name)
+        if found is not None and found[1] in names:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
 def require_folder(path: Path) -> None:
     """Notice before a long computation that there is no folder for its result ``path``."""
     if not path.parent.is_dir():
         raise FileError(f"expected to write {path}, got no folder {path.parent}. Make it, or correct the path.")
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder where there is none, and notice before a long computation that nothing can be written into it.
+
+    Raises
+    ------
+    FileError
+        It is read-only, or its disk is full.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=make_folder(folder), prefix=".partial-") as file:
+            file.write(bytes(_PROBE))
+    except FileError:
+        raise
+    except OSError as error:
+        raise WriteError(
+            f"cannot write into {folder}: {reason(error)}. Choose a folder that can be written and has room."
+        ) from error
 
 
 def make_folder(folder: Path) -> Path:

@@ -88,7 +88,7 @@ def test_no_bars_where_there_is_no_terminal(tmp_path, capfd):
     raw = [str(scan_file(tmp_path / "raw", name, acceleration=2)) for name in ("a.h5", "b.h5")]
     out = str(tmp_path / "out")
     assert main(["reconstruct", *raw, "--out", out, "--weights", weights]) == 0
-    assert capfd.readouterr().out.splitlines() == [f"{name} -> {out}/{name}" for name in ("a.h5", "b.h5")]
+    assert capfd.readouterr().out.splitlines()[:-1] == [f"{name} -> {out}/{name}" for name in ("a.h5", "b.h5")]
     assert main(["evaluate", "--targets", str(tmp_path / "raw"), "--predictions", out]) == 0
     assert capfd.readouterr().out.startswith("protocol: fastmri")
 
@@ -272,11 +272,12 @@ def test_evaluate_notices_early_that_its_numbers_have_no_place(tmp_path, capsys)
 
 
 def test_a_folder_instead_of_a_file(tmp_path, capsys):
-    for command in (["inspect", tmp_path], ["reconstruct", tmp_path, "--out", tmp_path / "out"]):
-        assert f"got a folder. Give its files, e.g. {tmp_path}/*.h5" in failure(capsys, *command)
+    assert f"got a folder. Give its files, e.g. {tmp_path}/*.h5" in failure(capsys, "inspect", tmp_path)
+    empty = failure(capsys, "reconstruct", tmp_path, "--out", tmp_path / "out")
+    assert f"{tmp_path}: expected a folder with raw files of .cfl, .dat, .h5" in empty
 
 
 def test_reconstruct_says_what_the_reader_had_to_decide(tmp_path, capsys):
     raw = PointScan(lines=lambda _: [n for n in range(40) if n != 7]).write(tmp_path / "a.h5")
     assert main(["reconstruct", str(raw), "--out", str(tmp_path / "out")]) == 0
-    assert "  notice: 1 of 40 lines are missing, though the scan was not accelerated" in capsys.readouterr().out
+    assert "a.h5: notice: 1 of 40 lines are missing, though the scan was not accelerated" in capsys.readouterr().out

@@ -320,4 +320,4 @@ def test_a_maximum_that_scales_nothing_is_refused(tmp_path, value):
 def test_files_that_are_still_being_written_are_left_alone(tmp_path):
     write(tmp_path)
     (tmp_path / ".partial-7-b.h5").write_bytes(b"half")
-    assert len(SliceDataset(tmp_path).entries) == 3
+    assert len(SliceDataset(tmp_path)) == 3

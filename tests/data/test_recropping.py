@@ -33,7 +33,7 @@ def test_images_are_cropped_before_they_are_undersampled(tmp_path):
     assert 0 < item["mask"].sum() < 28
     torch.testing.assert_close(item["kspace"], recrop(scan.kspace[1], 28) * item["mask"][0])
     assert torch.equal(item["target"], crop_centre(scan.target[1], (18, 18)))
-    assert data.shape_of(1) == ((2, 28, 28), 1, (18, 18))
+    assert data.shape_of(1) == (1, (2, 28, 28), 1, (18, 18))
     assert item["maximum"] == scan.target.max()
 
 
@@ -42,14 +42,14 @@ def test_validation_sees_the_whole_image(tmp_path):
     data = SliceDataset(tmp_path, image_crop=28, target_crop=18, training=False, **PAIRS)
     assert data[0]["kspace"].shape == (2, 24, 37)
     assert data[0]["target"].shape == (18, 18)
-    assert data.shape_of(0) == ((2, 24, 37), 1, (18, 18))
+    assert data.shape_of(0) == (1, (2, 24, 37), 1, (18, 18))
 
 
 def test_sizes_that_differ_stack_after_the_crop(tmp_path):
     write(tmp_path, "a.h5", coils=2, size=(24, 37))
     write(tmp_path, "b.h5", coils=2, size=(30, 41))
     data = SliceDataset(tmp_path, image_crop=20, **PAIRS)
-    assert data.shape_of(0) == data.shape_of(5) == ((2, 20, 20), 1, (20, 20))
+    assert data.shape_of(0) == data.shape_of(5) == (1, (2, 20, 20), 1, (20, 20))
     assert data[0]["target"].shape == data[5]["target"].shape == (20, 20)
 
 

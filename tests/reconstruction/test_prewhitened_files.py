@@ -17,7 +17,7 @@ from invrim.models.baselines import ZeroFilled
 from invrim.models.cg_sense import ConjugateGradientSENSE
 from invrim.reconstruction import Job, reconstruct_file
 from invrim.reconstruction.volume import reconstruct_scan
-from scans import phantom
+from scans import phantom, scan_file
 
 WHITE = torch.eye(4)
 COUPLED = torch.diag(torch.tensor([0.3, 1.0, 0.5, 2.0])) @ (torch.eye(4) + 0.8 * torch.ones(4, 4).triu(1))
@@ -85,12 +85,12 @@ def test_noise_that_is_no_base_names_the_file_and_the_way_out(tmp_path):
 
 
 def test_the_record_says_so(tmp_path, monkeypatch):
-    scan = noisy_scan(COUPLED)
+    scan, raw = noisy_scan(COUPLED), scan_file(tmp_path / "raw")
     monkeypatch.setattr("invrim.reconstruction.volume.open_scan", lambda *_: scan)
     found = {}
     for prewhiten in (True, False):
         job = Job(out=tmp_path, prewhiten=prewhiten, maps="espirit")
-        reconstruct_file(ZeroFilled(), tmp_path / "raw" / "a.h5", job)
+        reconstruct_file(ZeroFilled(), raw, job)
         found[prewhiten] = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert {key: record["prewhitened"] for key, record in found.items()} == {True: True, False: False}
     assert found[True]["coil_maps"] == "espirit"

@@ -37,11 +37,19 @@ def test_a_record_says_what_made_the_images(tmp_path):
     mask = columns_of_file(40, 4, "a.h5")
     found = record_of(tmp_path, model, raw, acceleration=4, weights="mine")
     with h5py.File(tmp_path / "out" / "a.h5") as file:
+        stored = file["reconstruction"][()].tobytes()
         maximum = float(file["reconstruction"][()].max())
     assert found == {
-        "source": "a.h5",
-        "images": {"shape": [3, 48, 40], "max": maximum},
-        "weights": {"name": "mine", "model": "IRIM", "sha256": fingerprint(model)},
+        "source": {
+            "name": "a.h5",
+            "bytes": raw.stat().st_size,
+            "modified_ns": raw.stat().st_mtime_ns,
+            "sha256": {"a.h5": hashlib.sha256(raw.read_bytes()).hexdigest()},
+        },
+        "images": {"shape": [3, 48, 40], "max": maximum, "sha256": hashlib.sha256(stored).hexdigest()},
+        "also": [],
+        "weights": {"name": "mine", "model": "IRIM", "sha256": fingerprint(model), "options": model.options},
+        "asked_for": {"acceleration": 4, "maps": "calibration", "prewhiten": True, "axes": None, "slab": None},
         "sampling": {
             "acceleration": 40 / int(mask.sum()),
             "undersampled_by": 4,
@@ -77,12 +85,12 @@ def test_what_a_model_is_told_of_the_scan(tmp_path):
 def test_notices_of_a_reader_are_kept(tmp_path, monkeypatch):
     acquisition = replace(scan(acceleration=2), notices=("no position: spacing alone", "Größe angenommen"))
     monkeypatch.setattr(volume, "open_scan", lambda *_: LoadedScan(acquisition))
-    assert record_of(tmp_path, ZeroFilled(), tmp_path / "a.h5")["notices"] == list(acquisition.notices)
+    assert record_of(tmp_path, ZeroFilled(), scan_file(tmp_path))["notices"] == list(acquisition.notices)
 
 
 def test_a_model_that_has_learned_nothing_has_no_fingerprint(tmp_path):
     found = record_of(tmp_path, ZeroFilled(), scan_file(tmp_path, acceleration=2))
-    assert found["weights"] == {"name": None, "model": "ZeroFilled", "sha256": None}
+    assert found["weights"] == {"name": None, "model": "ZeroFilled", "sha256": None, "options": {}}
     assert found["normalisation"] == {}
 
 

@@ -29,12 +29,16 @@ def device_of(name: str) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar, on a terminal; yield a function that takes what is done and how much there is."""
+def progress_bar(text: str) -> Iterator[Callable[..., None]]:
+    """Show a bar, on a terminal; yield a function of what is done, how much there is, and maybe another text."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console()
     with Progress(transient=True, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+        def update(done: int, total: int, now: str = text) -> None:
+            progress.update(task, completed=done, total=total, description=now)
+
+        yield update

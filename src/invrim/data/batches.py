@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any, NamedTuple, Protocol
@@ -56,9 +57,10 @@ class ShapeBatchSampler(Sampler[list[Draw]]):
         self.shuffle = shuffle
         self.seed = seed
         self._made = 0
-        self._groups: dict[tuple[object, ...], list[int]] = {}
+        groups: dict[tuple[object, ...], array[int]] = {}
         for number in range(len(dataset)):
-            self._groups.setdefault(dataset.shape_of(number), []).append(number)
+            groups.setdefault(dataset.shape_of(number), array("q")).append(number)
+        self._groups = [np.array(group) for group in groups.values()]
 
     def __iter__(self) -> Iterator[list[Draw]]:
         first, made = divmod(self._made, self.per_epoch(processes()[1]))
@@ -72,22 +74,28 @@ class ShapeBatchSampler(Sampler[list[Draw]]):
 
     def per_epoch(self, world: int = 1) -> int:
         """Batches of an epoch that so many processes share."""
-        return sum(math.ceil(len(group) / (self.batch_size * world)) for group in self._groups.values())
+        return sum(math.ceil(len(group) / (self.batch_size * world)) for group in self._groups)
 
     def epoch(self, epoch: int) -> Iterator[list[Draw]]:
         """This process's batches of an epoch."""
         rank, world = processes()
-        for batch in self._batches(np.random.default_rng((self.seed, epoch)), self.batch_size * world):
+        order, batches = self._batches(np.random.default_rng((self.seed, epoch)), self.batch_size * world)
+        for start, stop in batches:
+            batch = order[start:stop].tolist()
             share = batch[rank::world]
             weight = len(share) * world / len(batch)
             yield [Draw(number, epoch, weight) for number in share or batch[:1]]
 
-    def _batches(self, rng: np.random.Generator, size: int) -> list[list[int]]:
-        batches: list[list[int]] = []
-        for group in self._groups.values():
-            order = [group[i] for i in rng.permutation(len(group))] if self.shuffle else group
-            batches += [order[i : i + size] for i in range(0, len(order), size)]
-        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
+    def _batches(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """All numbers in an order, and where in it each batch starts and stops, ``(n, 2)``: no object a number."""
+        orders, bounds, first = [], [], 0
+        for group in self._groups:
+            orders.append(group[rng.permutation(len(group))] if self.shuffle else group)
+            starts = np.arange(0, len(group), size)
+            bounds.append(first + np.stack([starts, np.minimum(starts + size, len(group))], axis=1))
+            first += len(group)
+        batches = np.concatenate(bounds)
+        return np.concatenate(orders), batches[rng.permutation(len(batches))] if self.shuffle else batches
 
 
 class FileSampler(Sampler[list[Draw]]):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from invrim.data.batches import Item
-from invrim.data.index import SliceEntry
+from invrim.data.index import FileEntry
 from invrim.data.items import Place, RunDataset
 from invrim.data.runs import Run
 
@@ -20,9 +18,11 @@ class SliceDataset(RunDataset):
     Parameters are those of `invrim.data.items.RunDataset`.
     """
 
-    def _places(self, file: list[SliceEntry]) -> Iterator[Place]:
-        for entry in file:
-            yield [entry], 1
+    def _places(self, entry: FileEntry) -> int:
+        return entry.slices
+
+    def _place(self, entry: FileEntry, number: int) -> Place:
+        return range(entry.slices)[number : number + 1], 1
 
     def _laid_out(self, run: Run) -> Item:
         return {

@@ -38,6 +38,11 @@ class OpenFiles:
             self._files.popitem(last=False)[1].close()
         return self._files[path]
 
+    def close(self, path: Path) -> None:
+        """Close the file at ``path``, if it is open."""
+        if self._process == os.getpid() and path in self._files:
+            self._files.pop(path).close()
+
     def __getstate__(self) -> dict[str, Any]:
         return {"limit": self.limit}
 

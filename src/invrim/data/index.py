@@ -1,9 +1,10 @@
-"""A list of all slices in a folder, made from file headers."""
+"""What is in a folder of scans, made from file headers: an entry a file, none a slice."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from invrim.data.formats.fastmri import read_header, read_target
@@ -11,15 +12,14 @@ from invrim.errors import DataError, FileError
 from invrim.files import visible_files
 
 
-@dataclass(frozen=True, kw_only=True)
-class SliceEntry:
-    """Where a slice lies, and what is known of it without reading it."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileEntry:
+    """Where a file's slices lie, and what is known of them without reading them."""
 
     path: Path
-    index: int
-    """Number of the slice in its file."""
+    slices: int
     shape: tuple[int, int, int]
-    """``(coil, ky, kx)``."""
+    """``(coil, ky, kx)`` of a slice."""
     target_name: str
     target_size: tuple[int, int]
     """``(y, x)``."""
@@ -33,10 +33,14 @@ class SliceEntry:
     """Measured lines or points, bool, as `invrim.data.header.Header.sampled`."""
     protocol: Tensor
     """Code of contrast and scanner ``(8,)``, as `invrim.data.header.Header.protocol`."""
+    stamp: tuple[int, int] = (0, 0)
+    """Size and time of change of the file, in bytes and nanoseconds, when its header was read."""
 
 
-def index_of(folder: Path) -> list[SliceEntry]:
-    """List the slices of all ``.h5`` files of a folder, sorted by file name.
+def index_of(folder: Path) -> list[FileEntry]:
+    """List all ``.h5`` files of a folder, sorted by name.
+
+    Tensors that files have in common are there once: a kilobyte or less a file.
 
     Raises
     ------
@@ -50,10 +54,22 @@ def index_of(folder: Path) -> list[SliceEntry]:
         raise FileError(
             f"expected a folder with .h5 files, got {folder}. Make some with `invrim simulate`, or correct the path."
         )
-    return [entry for path in paths for entry in _entries(path)]
+    common = _Common()
+    return [_entry(path, common) for path in paths]
 
 
-def _entries(path: Path) -> list[SliceEntry]:
+class _Common:
+    """Hands out one tensor for all that are equal."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Tensor] = {}
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        array = np.ascontiguousarray(tensor.numpy())
+        return self._known.setdefault((array.shape, array.dtype.str, array.tobytes()), tensor.contiguous())
+
+
+def _entry(path: Path, common: _Common) -> FileEntry:
     header = read_header(path)
     if header.target_name is None or header.target_size is None:
         raise DataError(
@@ -71,19 +87,17 @@ def _entries(path: Path) -> list[SliceEntry]:
             f"{path.name}: expected a largest intensity above 0, got {maximum:g}. Correct the attribute `max` or the "
             f"target, or move the file out of the folder."
         )
-    sampled, protocol = header.sampled, header.protocol
-    return [
-        SliceEntry(
-            path=path,
-            index=index,
-            shape=(header.coils, *header.matrix),
-            target_name=header.target_name,
-            target_size=header.target_size,
-            maximum=maximum,
-            phase_encodes=header.phase_encodes,
-            mask=header.mask,
-            sampled=sampled,
-            protocol=protocol,
-        )
-        for index in range(header.slices)
-    ]
+    stat = path.stat()
+    return FileEntry(
+        path=path,
+        slices=header.slices,
+        shape=(header.coils, *header.matrix),
+        target_name=header.target_name,
+        target_size=header.target_size,
+        maximum=maximum,
+        phase_encodes=header.phase_encodes,
+        mask=None if header.mask is None else common(header.mask),
+        sampled=common(header.sampled),
+        protocol=common(header.protocol),
+        stamp=(stat.st_size, stat.st_mtime_ns),
+    )

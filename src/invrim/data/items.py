@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,19 @@ from torch.utils.data import Dataset
 
 from invrim.data.augmentation import Augmentation
 from invrim.data.batches import Draw, Item
-from invrim.data.index import SliceEntry, index_of
+from invrim.data.index import FileEntry, index_of
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS
-from invrim.data.runs import Run, Runs, pairs_of, require_readout
+from invrim.data.runs import Pairs, Run, Runs, pairs_of, require_readout
 
-Place = tuple[Sequence[SliceEntry], int]
-"""Slices at which a run may start, and its length."""
+Place = tuple[range, int]
+"""Slices of a file at which a run may start, and its length."""
 
 
 class RunDataset(Dataset[Item], ABC):
     """Undersampled runs of slices with their targets.
 
     A subclass says where the runs of a file lie, and how an item lays one out. Headers are read at the start, slices on
-    demand.
+    demand; what is kept grows with the files, not with their slices.
 
     Parameters
     ----------
@@ -53,6 +54,9 @@ class RunDataset(Dataset[Item], ABC):
         Their kind, of `invrim.data.mask_kinds.LINE_MASKS`, or of ``POINT_MASKS`` where files have two phase encodings.
     seed
         Of masks, crops and flips.
+    cache
+        Folder, best on a disk of this machine, for copies of the files that are fast to read and cropped already, see
+        `invrim.data.shards`; None reads the files themselves.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class RunDataset(Dataset[Item], ABC):
         coil_maps: bool = True,
         masks: str = "random",
         seed: int = 0,
+        cache: Path | None = None,
     ) -> None:
         self.training = training
         self.seed = seed
@@ -77,39 +82,49 @@ class RunDataset(Dataset[Item], ABC):
         require_readout(self.entries, readout_crop)
         augmentation = Augmentation(readout_crop=readout_crop, flip=flip) if training else None
         self._runs = Runs(
-            augmentation, image_crop=image_crop, target_crop=target_crop, coil_maps=coil_maps, masks=masks
+            augmentation, image_crop=image_crop, target_crop=target_crop, coil_maps=coil_maps, masks=masks, cache=cache
         )
         self._runs.require_fit(self.entries)
-        pairs = list(zip(accelerations, center_fractions, strict=True))
-        files = [list(group) for _, group in groupby(self.entries, key=lambda entry: entry.path)]
-        self._items = [
-            (place, chosen)
-            for file in files
-            for place in self._places(file)
-            for chosen in pairs_of(file[0], pairs, training=training)
-        ]
-        """Places, each with the pairs of acceleration and centre fraction of which its mask is drawn."""
+        self._pairs: Pairs = list(zip(accelerations, center_fractions, strict=True))
+        self._stops = list(accumulate(self._places(entry) * len(self._drawn(entry)) for entry in self.entries))
+        """Numbers of the items after the last of every file."""
 
     @abstractmethod
-    def _places(self, file: list[SliceEntry]) -> Iterator[Place]:
-        """Say where the runs of a file lie, given its slices."""
+    def _places(self, entry: FileEntry) -> int:
+        """Say how many runs a file has."""
+
+    @abstractmethod
+    def _place(self, entry: FileEntry, number: int) -> Place:
+        """Say where one of them lies."""
 
     @abstractmethod
     def _laid_out(self, run: Run) -> Item:
         """Lay out k-space, mask, maps, where there are some, and target of a run."""
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._stops[-1]
 
     def shape_of(self, number: int) -> tuple[object, ...]:
-        """Matrix, coils and target size of an item: those that stack are equal."""
-        (starts, _), _ = self._items[number]
-        return self._runs.shape_of(starts[0])
+        """Slices, matrix, coils and target size of an item: those that stack are equal."""
+        entry, (_, count), _ = self._item(number)
+        return count, *self._runs.shape_of(entry)
+
+    def _drawn(self, entry: FileEntry) -> list[Pairs]:
+        return pairs_of(entry, self._pairs, training=self.training)
+
+    def _item(self, number: int) -> tuple[FileEntry, Place, Pairs]:
+        """File, place in it, and pairs of acceleration and centre fraction of which the mask is drawn."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"item {number} of {len(self)}")
+        file = bisect_right(self._stops, number)
+        entry, before = self.entries[file], self._stops[file - 1] if file else 0
+        drawn = self._drawn(entry)
+        place, pair = divmod(number - before, len(drawn))
+        return entry, self._place(entry, place), drawn[pair]
 
     def file_of(self, number: int) -> str:
         """Name of the file an item is of."""
-        (starts, _), _ = self._items[number]
-        return starts[0].path.name
+        return self._item(number)[0].path.name
 
     def __getitem__(self, index: int | tuple[int, int] | Draw) -> Item:
         """Load an item, by its number, or by number and epoch, as samplers draw it.
@@ -117,15 +132,15 @@ class RunDataset(Dataset[Item], ABC):
         The epoch travels with the number because a loader's processes do not see changes to the dataset.
         """
         number, epoch, weight = Draw(*index) if isinstance(index, tuple) else Draw(index, self.epoch)
-        (starts, count), pairs = self._items[number]
+        entry, (starts, count), pairs = self._item(number)
         rng = np.random.default_rng((self.seed, epoch, number))
-        entry = starts[int(rng.integers(len(starts)))]
+        first = starts[int(rng.integers(len(starts)))]
         return {
-            **self._laid_out(self._runs.read(entry, count, pairs, rng)),
+            **self._laid_out(self._runs.read(entry, slice(first, first + count), pairs, rng)),
             "metadata": entry.protocol,
             "maximum": torch.tensor(entry.maximum),
             "name": entry.path.name,
-            "slice": entry.index,
+            "slice": first,
             "weight": torch.tensor(weight),
         }
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from invrim.data.augmentation import Augmentation
 from invrim.data.coil_maps import maps_from_calibration
-from invrim.data.formats.fastmri import kspace_slices
-from invrim.data.formats.hdf5 import damage_as_file_error, dataset
 from invrim.data.handles import OpenFiles
-from invrim.data.index import SliceEntry
+from invrim.data.index import FileEntry
 from invrim.data.mask_kinds import draw_mask, require_mask_kind
 from invrim.data.masks import Seed, seed_of
-from invrim.data.recropping import recrop
+from invrim.data.shards import Shards, read_slices
 from invrim.errors import DataError, OptionError, about
 from invrim.operators.crop import crop_centre
 
@@ -54,6 +52,8 @@ class Runs:
         Whether maps are estimated.
     masks
         Their kind, see `invrim.data.mask_kinds`.
+    cache
+        Folder of `invrim.data.shards`; None reads the files themselves.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Runs:
         target_crop: int | None = None,
         coil_maps: bool = True,
         masks: str = "random",
+        cache: Path | None = None,
     ) -> None:
         self.augmentation = augmentation
         self.image_crop = None if augmentation is None else image_crop
@@ -71,8 +72,9 @@ class Runs:
         self.coil_maps = coil_maps
         self.masks = masks
         self.files = OpenFiles()
+        self._shards = None if cache is None else Shards(cache, self.image_crop)
 
-    def require_fit(self, entries: Sequence[SliceEntry]) -> None:
+    def require_fit(self, entries: Sequence[FileEntry]) -> None:
         """Refuse files whose images cannot be cropped before they are undersampled, or not by this kind of mask."""
         for entry in entries:
             if entry.mask is None:
@@ -85,20 +87,18 @@ class Runs:
                     f"one with {got}. Move it out of the training folder, or leave image_crop out."
                 )
 
-    def shape_of(self, entry: SliceEntry) -> tuple[object, ...]:
+    def shape_of(self, entry: FileEntry) -> tuple[object, ...]:
         """What slices that stack have in common."""
         shape = entry.shape if self.image_crop is None else (entry.shape[0], self.image_crop, self.image_crop)
         return shape, entry.phase_encodes, tuple(self._target_size(n) for n in entry.target_size)
 
-    def read(self, entry: SliceEntry, count: int, pairs: Pairs, rng: np.random.Generator) -> Run:
-        """Read ``count`` slices from an entry on, all undersampled by one mask."""
-        kspace, target = self._load(entry, count)
+    def read(self, entry: FileEntry, chosen: slice, pairs: Pairs, rng: np.random.Generator) -> Run:
+        """Read neighbouring slices of a file, all undersampled by one mask."""
+        kspace, target = self._load(entry, chosen)
         if self.augmentation is not None:
             complete = bool(entry.sampled.all())
             single = entry.phase_encodes == 1
             kspace, target = self.augmentation.mirror(kspace, target, rng, rows=single or complete, columns=complete)
-        if self.image_crop is not None:
-            kspace = recrop(kspace, self.image_crop)
         mask = self._mask(entry, pairs, rng)
         kspace = kspace * mask
         with about(entry.path.name):
@@ -108,21 +108,13 @@ class Runs:
         target = crop_centre(target, [self._target_size(n) for n in target.shape[-2:]])
         return Run(kspace=kspace, mask=mask.float().reshape(-1, mask.shape[-1]), maps=maps, target=target)
 
-    def _load(self, entry: SliceEntry, count: int) -> tuple[Tensor, Tensor]:
-        file = self.files.get(entry.path)
-        chosen = slice(entry.index, entry.index + count)
-        with damage_as_file_error(entry.path):
-            kspace = kspace_slices(file, chosen)
-            target = dataset(file, entry.target_name)[chosen].astype(np.float32)
-        bad = np.flatnonzero(~np.isfinite(target).all(axis=(1, 2)))
-        if bad.size:
-            raise DataError(
-                f"{entry.path.name}: expected finite intensities in `{entry.target_name}`, got NaN or Inf in slice "
-                f"{entry.index + bad[0]}. Correct the target, or move the file out of the folder."
-            )
-        return kspace, torch.from_numpy(target)
+    def _load(self, entry: FileEntry, chosen: slice) -> tuple[Tensor, Tensor]:
+        """K-space and target of slices, cropped as the run wants them, of a shard or of the file itself."""
+        if self._shards is not None:
+            return self._shards.read(entry, chosen, self.files)
+        return read_slices(self.files.get(entry.path), entry, chosen, self.image_crop)
 
-    def _mask(self, entry: SliceEntry, pairs: Pairs, rng: np.random.Generator) -> Tensor:
+    def _mask(self, entry: FileEntry, pairs: Pairs, rng: np.random.Generator) -> Tensor:
         if entry.mask is not None:
             return entry.sampled
         seed: Seed = seed_of(entry.path.name) if self.augmentation is None else int(rng.integers(2**32))
@@ -138,12 +130,12 @@ class Runs:
         return min(n, self.target_crop or n, self.image_crop or n)
 
 
-def pairs_of(entry: SliceEntry, pairs: Pairs, *, training: bool) -> list[Pairs]:
+def pairs_of(entry: FileEntry, pairs: Pairs, *, training: bool) -> list[Pairs]:
     """How often slices occur, and of which pairs each time a mask is drawn: in validation once for each pair."""
     return [pairs] if training or entry.mask is not None else [[pair] for pair in pairs]
 
 
-def require_readout(entries: Sequence[SliceEntry], readout_crop: int | None) -> None:
+def require_readout(entries: Sequence[FileEntry], readout_crop: int | None) -> None:
     """Refuse to leave rows out where they are no positions along the readout."""
     for entry in entries:
         if readout_crop is not None and entry.phase_encodes == 2:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from invrim.data.batches import Item
-from invrim.data.index import SliceEntry
+from invrim.data.index import FileEntry
 from invrim.data.items import Place, RunDataset
 from invrim.data.masks import ACCELERATIONS, CENTER_FRACTIONS
 from invrim.data.runs import Run
@@ -26,7 +26,7 @@ class SlabDataset(RunDataset):
 
     Parameters
     ----------
-    folder, accelerations, center_fractions, readout_crop, image_crop, target_crop, flip, coil_maps, masks, seed
+    folder, accelerations, center_fractions, readout_crop, image_crop, target_crop, flip, coil_maps, masks, seed, cache
         As for `invrim.data.items.RunDataset`; a crop is refused where the readout is along the slices.
     slab
         Slices of a slab.
@@ -50,22 +50,24 @@ class SlabDataset(RunDataset):
         coil_maps: bool = True,
         masks: str = "random",
         seed: int = 0,
+        cache: Path | None = None,
     ) -> None:
         self._slab = slab
         super().__init__(
             folder, accelerations=accelerations, center_fractions=center_fractions, training=training,
             readout_crop=readout_crop, image_crop=image_crop, target_crop=target_crop, flip=flip, coil_maps=coil_maps,
-            masks=masks, seed=seed,
+            masks=masks, seed=seed, cache=cache,
         )  # fmt: skip
 
-    def shape_of(self, number: int) -> tuple[object, ...]:
-        """Slices, matrix, coils and target size of an item: those that stack are equal."""
-        (_, count), _ = self._items[number]
-        return count, *super().shape_of(number)
+    def _places(self, entry: FileEntry) -> int:
+        return len(slabs_of(entry.slices, self._slab))
 
-    def _places(self, file: list[SliceEntry]) -> Iterator[Place]:
-        for first, count in slabs_of(len(file), self._slab):
-            yield _anywhere(file, self._slab) if self.training else (file[first : first + 1], count)
+    def _place(self, entry: FileEntry, number: int) -> Place:
+        if self.training:
+            count = min(self._slab, entry.slices)
+            return range(entry.slices - count + 1), count
+        first, count = slabs_of(entry.slices, self._slab)[number]
+        return range(first, first + 1), count
 
     def _laid_out(self, run: Run) -> Item:
         return {
@@ -83,9 +85,3 @@ def slabs_of(slices: int, slab: int) -> list[tuple[int, int]]:
     number = math.ceil(slices / slab)
     firsts = [part * slices // number for part in range(number + 1)]
     return [(first, stop - first) for first, stop in pairwise(firsts)]
-
-
-def _anywhere(volume: Sequence[SliceEntry], slab: int) -> Place:
-    """Where a slab of full size fits, and that size."""
-    count = min(slab, len(volume))
-    return volume[: len(volume) - count + 1], count

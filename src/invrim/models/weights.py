@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from invrim.files import atomic_write, make_folder
 from invrim.models.base import Reconstructor
 from invrim.models.registry import MODELS
 
+_LARGEST_OPTION = 1 << 16
+"""Of whole numbers that describe a network: its steps, widths, strides."""
 FORMAT = 1
 """Version of the layout below; a file of another version is refused."""
 
@@ -72,6 +75,8 @@ def load_model(weights: str | Path = "brain", *, device: str | torch.device = "c
     """
     path = find_weights(weights)
     header = read_header(path)
+    if path not in shipped_weights().values():
+        _require_fit(header, path)
     model = _model_of(header, path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
@@ -106,6 +111,41 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def _require_fit(header: dict[str, Any], path: Path) -> None:
+    """Compare what the header describes with the tensors of the file, in names and sizes alone.
+
+    A header of a few bytes may describe a network of any size: nothing of it is allocated before it is known to be
+    what the file holds.
+    """
+    large = [value for value in _whole_numbers(header.get("options")) if value > _LARGEST_OPTION]
+    if large:
+        raise WeightsError(
+            f"expected options of at most {_LARGEST_OPTION} in {path}, got {large[0]}. Copy the file again."
+        )
+    with torch.device("meta"):
+        model = _model_of(header, path)
+    first, state = _first_names(model), model.state_dict()
+    wanted = {name: list(state[name].shape) for name in first.values()}
+    with safe_open(path, framework="pt") as file:
+        found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    wrong = next((name for name in {**wanted, **found} if wanted.get(name) != found.get(name)), None)
+    if wrong is not None:
+        raise WeightsError(
+            f"expected {path.name} to hold its own options' tensors, got `{wrong}` of shape {found.get(wrong)} where "
+            f"they make {wanted.get(wrong)}. Train again."
+        )
+
+
+def _whole_numbers(options: object) -> Iterator[int]:
+    if isinstance(options, dict):
+        options = [value for name, value in options.items() if name != "memory_budget"]  # in bytes
+    if isinstance(options, list):
+        for value in options:
+            yield from _whole_numbers(value)
+    elif isinstance(options, int):
+        yield options
+
+
 def _model_of(header: dict[str, Any], path: Path) -> Reconstructor:
     """Build the model that a header describes; it comes from a stranger's file, so anything may be in it."""
     kind = header.get("model")
@@ -116,7 +156,7 @@ def _model_of(header: dict[str, Any], path: Path) -> Reconstructor:
         )
     try:
         return MODELS[kind](**header["options"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise WeightsError(
             f"expected the options of {kind} in {path}, got others ({type(error).__name__}: {error}). "
             f"Use the version of invrim that wrote them, or train anew."

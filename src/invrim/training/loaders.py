@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
-from invrim.data.batches import Draw, FileSampler, ShapeBatchSampler, collate
+from invrim.data.batches import FileSampler, ShapeBatchSampler
 from invrim.data.dataset import SliceDataset
 from invrim.data.items import RunDataset
+from invrim.data.loader import Loader
 from invrim.data.slabs import SlabDataset
 from invrim.errors import DataError, OptionError
 from invrim.models import Reconstructor, coils_in_words
@@ -40,23 +40,25 @@ def loaders(recipe: Recipe, model: Reconstructor, batches: int = 0) -> tuple[Dat
         data.train, accelerations=data.accelerations, center_fractions=data.center_fractions, training=True,
         readout_crop=data.readout_crop, image_crop=data.image_crop, target_crop=data.target_crop, flip=data.flip,
         coil_maps=model.coil_maps, masks=data.masks, seed=recipe.seed,
+        cache=data.cache,
     )  # fmt: skip
     validation = items(
         data.validation, accelerations=data.accelerations, center_fractions=data.center_fractions, training=False,
         target_crop=data.target_crop, coil_maps=model.coil_maps, masks=data.masks,
+        cache=data.cache,
     )  # fmt: skip
     for dataset in (training, validation):
         _require_coils(dataset, model)
     order = ShapeBatchSampler(training, data.batch_size, seed=recipe.seed)
     order.go_on(batches)
-    return _loader(training, order, data.workers), _loader(validation, FileSampler(validation), 0)
+    return Loader(training, order, data.workers), Loader(validation, FileSampler(validation), 0)
 
 
 def slices_of(loader: DataLoader) -> dict[str, int]:
     """Count the slices of every file by its name."""
     dataset = loader.dataset
     assert isinstance(dataset, RunDataset)
-    return dict(Counter(entry.path.name for entry in dataset.entries))
+    return {entry.path.name: entry.slices for entry in dataset.entries}
 
 
 def _require_space(model: Reconstructor, slab: int | None) -> None:
@@ -76,9 +78,3 @@ def _require_coils(dataset: RunDataset, model: Reconstructor) -> None:
                 f"{entry.path}: expected {coils_in_words(model.images)}, for which a model without coil maps is made, "
                 f"got {entry.shape[0]}. Move the file out of the folder, or train a model with coil maps."
             )
-
-
-def _loader(dataset: RunDataset, order: Sampler[list[Draw]], workers: int) -> DataLoader:
-    return DataLoader(
-        dataset, batch_sampler=order, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
-    )

@@ -43,6 +43,8 @@ class Data:
     """Slices, or slabs, per update; those of one batch have the same matrix and coils."""
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
+    cache: Path | None = None
+    """Folder, best on a local disk, for copies of the files that are fast to read; None reads the files themselves."""
 
     def __post_init__(self) -> None:
         from invrim.data.mask_kinds import require_mask_kind

@@ -84,7 +84,15 @@ def scanner_model(header: bytes | str) -> str | None:
     return (text or "").strip() or None
 
 
+def declares_a_type(xml: bytes | str) -> bool:
+    """Whether XML has a document type, whose entities could be expanded without limit; in any encoding."""
+    text = xml if isinstance(xml, str) else bytes(xml).decode("latin-1")  # HDF5 hands out bytes of several types
+    return "<!DOCTYPE" in text.replace("\0", "")
+
+
 def _root(header: bytes | str) -> ElementTree.Element:
+    if declares_a_type(header):
+        raise _foreign(ValueError("a document type"))
     try:
         return ElementTree.fromstring(header)
     except (ElementTree.ParseError, ValueError, TypeError) as error:

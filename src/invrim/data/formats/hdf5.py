@@ -10,6 +10,11 @@ import numpy as np
 from invrim.errors import FileError, InvrimError
 from invrim.files import atomic_write, reason, require_file
 
+_DENSEST = 1100
+"""Times smaller than what it holds may a dataset be: deflate, the usual compression, ends at 1,032."""
+_ALWAYS = 1 << 26
+"""Bytes that any dataset may hold, e.g. zeros that were never written."""
+
 
 @contextlib.contextmanager
 def open_read(path: Path) -> Iterator[h5py.File]:
@@ -33,7 +38,7 @@ def open_handle(path: Path) -> h5py.File:
         path.open("rb").close()  # says it where reading is not allowed
         if not h5py.is_hdf5(path):
             raise FileError(f"{path}: expected an HDF5 file, got other content. Convert it to the fastMRI schema.")
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except FileError:
         raise
     except PermissionError as error:
@@ -42,6 +47,24 @@ def open_handle(path: Path) -> h5py.File:
         ) from error
     except OSError as error:
         raise _damaged(path, error) from error
+    try:
+        with damage_as_file_error(path):
+            _require_no_links(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _require_no_links(file: h5py.File) -> None:
+    """Refuse links that lead out of the file, before anything follows one: even to look may open any path."""
+
+    def is_elsewhere(name: bytes, link: h5py.h5l.LinkInfo) -> bytes | None:
+        return None if link.type in {h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT} else name
+
+    found = file.id.links.visit(is_elsewhere, info=True)
+    if found is not None:
+        raise _elsewhere(file, found.decode(errors="replace"))
 
 
 @contextlib.contextmanager
@@ -53,6 +76,11 @@ def damage_as_file_error(path: Path) -> Iterator[None]:
         raise
     except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:  # of all of these h5py makes use
         raise _damaged(path, error) from error
+    except MemoryError as error:
+        raise FileError(
+            f"{path}: expected no more than this machine's memory holds, got {reason(error)}. Use a larger machine, or "
+            f"divide the file."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -72,7 +100,8 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset:
     Raises
     ------
     FileError
-        It is absent, or stored in another file: a link could point anywhere on this machine.
+        It is absent, or stored in another file: a link could point anywhere on this machine; or it claims to be much
+        larger than what is stored of it.
     """
     if name not in file and file.get(name, getlink=True) is None:
         found = ", ".join(sorted(file)) or "nothing"
@@ -89,6 +118,12 @@ def dataset(file: h5py.File, name: str) -> h5py.Dataset:
         )
     if item.external or item.is_virtual or Path(item.file.filename) != Path(file.filename):
         raise _elsewhere(file, name)
+    stored = item.id.get_storage_size()
+    if item.nbytes > _DENSEST * stored + _ALWAYS:
+        raise FileError(
+            f"{file.filename}: expected `{name}` to be about as large as what is stored of it, got {item.nbytes} bytes "
+            f"claimed for {stored} stored. Copy the file again, or write it without compression."
+        )
     return item
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from invrim.data.formats.encoding import declares_a_type
 from invrim.data.readouts import Encoding
 from invrim.errors import DataError, import_extra
 
@@ -19,7 +20,7 @@ def parse_header(xml: bytes | str) -> Any:
         Without the extra ``raw``.
     """
     xsd = import_extra("ismrmrd.xsd", extra="raw", to="read ISMRMRD headers")
-    if "<!DOCTYPE" in (xml.decode("latin-1") if isinstance(xml, bytes) else xml):
+    if declares_a_type(xml):
         raise DataError("expected an ISMRMRD header without a document type, got one that declares its own. Drop it.")
     try:
         return xsd.CreateFromDocument(xml)

@@ -1,5 +1,6 @@
 """Read NIfTI volumes into one orientation, cut them into upright slices, write slices as a volume."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -9,12 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from invrim.data.geometry import Geometry
-from invrim.errors import DataError, FileError, OptionError
+from invrim.errors import DataError, FileError, InvrimError, OptionError
 from invrim.files import atomic_write, reason
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
 _SUFFIXES = (".nii", ".nii.gz")
+_DENSEST = 1100
+"""Times smaller than what it holds may a file be: gzip ends at 1,032."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +48,10 @@ def read_volume(path: Path) -> Volume:
         image: Any = nibabel.load(path)  # whichever of NIfTI-1 and NIfTI-2 it is
         if len(image.shape) not in (3, 4):
             raise DataError(f"{path}: expected a 3D or 4D image, got shape {image.shape}. Give a volume.")
+        _require_plausible(path, image)
         image = nibabel.as_closest_canonical(image.slicer[..., 0] if len(image.shape) == 4 else image)
         array = np.asarray(image.dataobj, dtype=np.float32)
-    except DataError:
+    except InvrimError:
         raise
     except Exception as error:  # nibabel, gzip and zlib each have their own; the user needs one sentence
         raise FileError(
@@ -119,3 +123,14 @@ def _require_nifti(path: Path) -> None:
         raise FileError(f"{path}: expected a NIfTI file, got nothing at this path. Check the spelling.")
     if not path.name.endswith(_SUFFIXES):
         raise FileError(f"{path}: expected a name ending in {' or '.join(_SUFFIXES)}. Convert the image to NIfTI.")
+
+
+def _require_plausible(path: Path, image: Any) -> None:
+    """Before memory is asked for: as much as the header claims can be in the file."""
+    claimed = math.prod(map(int, image.shape)) * image.get_data_dtype().itemsize
+    most = path.stat().st_size * (_DENSEST if path.name.endswith(".gz") else 1)
+    if claimed > most:
+        raise FileError(
+            f"{path}: expected at most {most} bytes of intensities in a file of this size, got a header that claims "
+            f"{claimed}. Copy it again."
+        )

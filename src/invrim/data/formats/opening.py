@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +23,7 @@ READERS = {
     ".mat": "arrays",
 }
 """Suffix -> module beside this one, whose ``read(path)`` returns an `Acquisition`."""
+_SECOND_OF_PAIR = ".hdr"
 NEED_AXES = "arrays"
 """Of these the axes must be said: ``read(path, axes)``."""
 
@@ -66,6 +68,33 @@ def open_scan(path: Path, axes: str | None = None) -> Scan:
         return FastMRIScan(path)
     read = import_module(f"invrim.data.formats.{reader}").read
     return LoadedScan(read(path, axes) if reader == NEED_AXES else read(path))
+
+
+def find_scans(inputs: Sequence[Path]) -> list[Path]:
+    """List raw files, each once, sorted by path; a folder stands for all that lie in it, not in folders below.
+
+    Raises
+    ------
+    FileError
+        A folder without any.
+    """
+    found: dict[Path, Path] = {}
+    for path in inputs:
+        for scan in _scans_of(path) if path.is_dir() else [path]:
+            found.setdefault(scan.resolve(), scan)
+    return sorted(found.values())
+
+
+def _scans_of(folder: Path) -> list[Path]:
+    suffixes = {*HDF5_SUFFIXES, *READERS} - {_SECOND_OF_PAIR}
+    # Hidden files are what nobody has finished writing.
+    scans = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    if not scans:
+        raise FileError(
+            f"{folder}: expected a folder with raw files of {', '.join(sorted(suffixes))}, got none in it. Correct the "
+            f"path; folders below it are not searched."
+        )
+    return scans
 
 
 def _is_ismrmrd(path: Path) -> bool:
