@@ -182,9 +182,10 @@ def _best(
     trainer: Trainer, task: ReconstructionTask, validation: DataLoader, checkpoints: Checkpoints
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return weights and scores of the best checkpoint or the last one; whole, also where processes share them."""
-    last = _weights_in(next(path for _, path in checkpoints_in(checkpoints.folder)))
-    if not isinstance(trainer.strategy, ModelParallelStrategy):
-        # The running average, if there is one, is in the file, but not in a model that had nothing left to learn.
+    # The running average, if there is one, is in the file, but not in a model that had nothing left to learn.
+    newest = next((path for _, path in checkpoints_in(checkpoints.folder)), None)
+    last = trainer.strategy.lightning_module_state_dict() if newest is None else _weights_in(newest)
+    if not isinstance(trainer.strategy, ModelParallelStrategy):  # whose parts are those of the file already
         task.load_state_dict(last)
     scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
     if not checkpoints.best_scores or checkpoints.best_scores["ssim"] <= scores["ssim"] or checkpoints.best is None:
