@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from invrim.errors import DataError, FileError
-from invrim.files import atomic_write, reason
+from invrim.files import atomic_write, reason, require_writable
 
 
 def test_the_file_appears_at_the_end_and_keeps_its_suffix(tmp_path):
@@ -61,9 +61,18 @@ def test_a_folder_that_is_not_there(tmp_path):
          "no space left on device"),
         ("Unable to open file (truncated file: eof = 5, sblock->base_addr = 0)",
          "truncated file: eof = 5, sblock->base_addr = 0"),
+        ("5760 requested and 512 written", "no room for more than 512 of 5760 numbers"),
         ("two\nlines", "two lines"),
         ("", "oserror"),
     ],
 )  # fmt: skip
 def test_the_reason_is_one_short_line(text, short):
     assert reason(OSError(text)) == short
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_is(tmp_path):
+    require_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileError, match="expected to make the folder"):
+        require_writable(tmp_path / "file")

@@ -188,5 +188,7 @@ def make_folder(folder: Path) -> Path:
 def reason(error: BaseException) -> str:
     """The cause of an error in a few words, also when HDF5 hides it inside a long message."""
     text = getattr(error, "strerror", None) or str(error)
+    if short := re.fullmatch(r"(\d+) requested and (\d+) written", text):  # how numpy reports a full disk
+        return f"no room for more than {short[2]} of {short[1]} numbers"
     inner = re.search(r"error message = '([^']+)'", text) or re.search(r"\(([^()]*(?:\([^()]*\))?[^()]*)\)\s*$", text)
     return (inner.group(1) if inner else " ".join(text.split()) or type(error).__name__).rstrip(".").lower()

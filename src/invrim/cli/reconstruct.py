@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> None:
     with progress_bar("reconstruct") as progress:
         for outcome in _outcomes(options, job, chosen, str(shard), progress):
             outcomes.append(outcome)
-            print(_line(outcome), flush=True)
+            if outcome.status != "not tried":
+                print(_line(outcome), flush=True)
     if scans == options.inputs and len(scans) == 1:
         _require_no_error(outcomes)
         return
