@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from envelope import RESULTS, write_results
@@ -34,7 +35,8 @@ def main() -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         write_scans(Path(folder))
-        noted = watch(tiny_recipe(Path(folder), Path(folder) / "run", updates=options.updates))
+        recipe = tiny_recipe(Path(folder), Path(folder) / "run", updates=options.updates)
+        noted = watch(replace(recipe, validate_every=500, checkpoint_every=100))
     tenth = max(1, len(noted) // 10)
     before, after = (statistics.mean(part) for part in (noted[tenth : 2 * tenth], noted[-tenth - 1 : -1]))
     results = {
