@@ -29,6 +29,7 @@ from stability_tables import (
     training_table,
     untrained_table,
 )
+from training_tables import endurance_sentence, kills_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -143,11 +144,16 @@ PAGES: dict[Path, Regions] = {
         "precision": ("stability.json", precision_table),
         "gain": ("stability.json", gain_table),
     },
+    ROOT / "docs" / "training.md": {
+        "kills": ("kills.json", kills_table),
+        "endurance": ("endurance.json", endurance_sentence),
+    },
     ROOT / "docs" / "trajectories.md": {"nufft": ("nufft.json", nufft_table)},
     ROOT / "docs" / "volumes.md": {
         "depth3d": ("volume.json", volume_tables.depth_table),
         "arithmetic": ("volume.json", volume_tables.arithmetic_table),
         "fits": ("volume.json", volume_tables.fits_table),
+        "shards": ("shards.json", volume_tables.shards_table),
     },
 }
 

@@ -70,6 +70,25 @@ def fits_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\n400 layers, {COILS} coils, float32, Adam, batch of one; by the law above."
 
 
+def shards_table(result: dict[str, Any]) -> str:
+    """One line a mode and number of processes."""
+    body = [
+        [
+            f"`{row['mode']}`",
+            str(row["processes"]),
+            megabytes(max(row["peak_bytes"])),
+            f"{max(row['peak_bytes']) / result['setting']['state_bytes']:.2f}",
+            f"{row['cpu_seconds']:.1f} s",
+        ]
+        for row in _rows(result)
+    ]
+    setting = result["setting"]
+    blocks = setting["steps"] * len(setting["hidden"])
+    what = f"{blocks} blocks, state of {setting['channels']} x {' x '.join(map(str, setting['space']))}"
+    head = ["", "processes", "peak of a training step, each", "in states of the whole", "processor time, each"]
+    return f"{table(head, body)}\n\n{what}, one coil, float32, {setting['backend']}; {origin(result)}."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Law:
     """Bytes of a training step: so many states, so many times the coils' data, and what parameters bring along."""

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from invrim.cli.train import read_recipe
 
@@ -21,10 +22,28 @@ def test_the_recipe_is_of_400_layers(tmp_path):
 
 
 def test_every_statement_names_a_test_that_exists():
-    named = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", PAGE)
-    assert len(named) > 10
+    slabs, shards = PAGE.split("## One volume over several processes")
+    named = []
+    for text, home in {slabs: "tests/data/test_slabs.py", shards: "tests/sharding/test_shards.py"}.items():
+        found = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", text)
+        named += [(file or home, name) for file, name in found]
+    assert len(named) > 15
     for file, name in named:
-        assert f"def {name}(" in (ROOT / (file or "tests/data/test_slabs.py")).read_text(encoding="utf-8")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch without gloo")
+def test_the_example_of_a_shared_volume_runs_in_a_world_of_one(monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    world = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    for name, value in world.items():
+        monkeypatch.setenv(name, value)
+    names: dict[str, object] = {"__name__": "volumes"}
+    try:
+        exec(compile(example, "docs/volumes.md", "exec"), names)
+        assert names["volume"].shape == (1, 12, 20, 24)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def row(case, step, *, coils=1, tile=None, layers=40, channels=32, slab=(32, 256, 256)):

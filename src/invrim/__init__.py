@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from invrim.invertible import Invertible, InvertibleChain
-    from invrim.layers import ReversibleBlock
+    from invrim.layers import ReversibleBlock, shard
     from invrim.models import IRIM, RIM, load_model
     from invrim.operators import CartesianMRI, LeastSquares, NonCartesianMRI
 
@@ -24,6 +24,7 @@ _HOME = {
     "IRIM": "invrim.models",
     "RIM": "invrim.models",
     "load_model": "invrim.models",
+    "shard": "invrim.layers",
 }
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "NonCartesianMRI",
     "ReversibleBlock",
     "load_model",
+    "shard",
 ]
 
 

@@ -174,6 +174,23 @@ def test_a_header_that_is_none(server, header, tmp_path):
     np.testing.assert_allclose(middle, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
+def test_an_asymmetric_echo_without_a_header_keeps_all_its_samples(server):
+    acquisitions = SCAN.acquisitions()
+    whole = np.stack([acquisition.data for acquisition in acquisitions], axis=1)
+    for n, acquisition in enumerate(acquisitions):
+        late = ismrmrd.Acquisition(acquisition.getHead())
+        late.resize(number_of_samples=44, active_channels=3)
+        late.center_sample = 32 - 20
+        late.data[:] = whole[:, n, 20:]
+        acquisitions[n] = late
+    (image,) = converse(server, encoded(SCAN, acquisitions=acquisitions, header="")).images
+    assert image.matrix_size == (64, 24, 1)
+    whole[..., :20] = 0
+    coils = ifft_centred(torch.from_numpy(whole).transpose(1, 2))
+    expected = torch.linalg.vector_norm(coils, dim=0).numpy()
+    np.testing.assert_allclose(image.data[0, 0].T, expected, rtol=1e-4, atol=1e-5 * expected.max())
+
+
 def test_entities_are_not_expanded(server):
     bomb = '<!DOCTYPE a [<!ENTITY b "' + "c" * 1000 + '">]>'
     reply = converse(server, encoded(SCAN, header=SCAN.header.replace("<ismrmrdHeader", bomb + "<ismrmrdHeader")))

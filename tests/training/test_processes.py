@@ -54,11 +54,11 @@ def learning(recipe):
     return replace(made, validate_every=3, optimisation=replace(made.optimisation, clip=0.01))
 
 
-def test_two_processes_learn_what_one_learns_from_twice_the_batch(learning, tmp_path):
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_learn_what_one_learns_from_twice_the_batch(learning, tmp_path, strategy):
     """Also where a batch of two slices of a file of three, and one of one, leave a process with less, or nothing."""
-    one = run(learning, tmp_path / "one", devices=1, data=replace(learning.data, batch_size=4))
-    ended(one)
-    ended(run(learning, tmp_path / "two", devices=2))
+    ended(run(learning, tmp_path / "one", devices=1, data=replace(learning.data, batch_size=4)))
+    ended(run(learning, tmp_path / "two", devices=2, strategy=strategy))
     whole, shared = (last_checkpoint(tmp_path / name)["state_dict"] for name in ("one", "two"))
     assert whole.keys() == shared.keys()
     for name, tensor in whole.items():

@@ -15,10 +15,12 @@ from lightning.pytorch import Callback
 from safetensors.torch import load_file
 
 from invrim.errors import FileError, RunError, StoppedError
+from invrim.models import read_header
 from invrim.training import UNetOptions, train
 from invrim.training import run as running
 from invrim.training.checkpoints import FOLDER, checkpoints_in
 from training.test_training import LIGHTNING, recipe
+from training.written import recipes_in
 
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 __all__ = ["recipe"]
@@ -87,47 +89,64 @@ def log(folder, name):
     return rows
 
 
-@pytest.mark.parametrize("kind", ["irim", "unet"])
-def test_a_run_that_died_anywhere_ends_with_the_same_bits(recipe, at, kind):
-    def made(name):
-        one = demanding(recipe, 13, name)
-        return one if kind == "irim" else replace(one, model=UNetOptions(channels=3, pools=1, dropout=0.4))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Weights of a run that nothing stopped."""
+    return train(demanding(recipes_in(tmp_path_factory.mktemp("whole")), 13, "run"))
 
-    at(99, die)
-    whole = train(made("whole"))
-    for update in (1, 4, 6, 7, 8, 11, 12):
+
+def test_a_run_that_died_anywhere_ends_with_the_same_bits(recipe, at, whole):
+    """Between updates of an accumulation, before, at and after validations and checkpoints."""
+    for update in (1, 6, 8, 11):
         at(update, die)
         with pytest.raises(Killed):
-            train(made("parts"))
+            train(demanding(recipe, 13, "parts"))
     at(99, die)
-    parts = train(made("parts"))
+    parts = train(demanding(recipe, 13, "parts"))
     assert same_tensors(whole, parts)
-    assert whole.read_bytes()[:8] == parts.read_bytes()[:8]
     assert log(whole.parent, "validation/ssim") == log(parts.parent, "validation/ssim")
     assert sorted(log(whole.parent, "validation/ssim")) == [3, 7, 11, 13]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_writes_a_checkpoint_and_stops(recipe, at, number):
+def test_a_run_that_died_after_its_last_update_has_nothing_left_but_to_write_its_weights(recipe, monkeypatch, whole):
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "_best", lambda *_: die())
+        with pytest.raises(Killed):
+            train(demanding(recipe, 13, "parts"))
+    parts = train(demanding(recipe, 13, "parts"))
+    assert same_tensors(whole, parts)
+    assert read_header(parts)["recipe"]["validation"] == read_header(whole)["recipe"]["validation"]
+
+
+def test_dropout_does_not_depend_on_what_came_before(recipe, at):
+    def made(name):
+        return replace(demanding(recipe, 13, name), model=UNetOptions(channels=3, pools=1, dropout=0.4))
+
+    whole = train(made("whole"))
+    at(7, die)
+    with pytest.raises(Killed):
+        train(made("parts"))
     at(99, die)
-    whole = train(demanding(recipe, 13, "whole"))
-    at(5, lambda: os.kill(os.getpid(), number))
-    before = signal.getsignal(number)
-    with pytest.raises(StoppedError, match=rf"stopped by {number.name} after 5 updates"):
-        train(demanding(recipe, 13, "parts"))
-    assert signal.getsignal(number) == before
-    assert next(checkpoints_in(whole.parent.parent / "parts" / FOLDER))[0] == 5
+    assert same_tensors(whole, train(made("parts")))
+
+
+def test_a_signal_writes_a_checkpoint_and_stops(recipe, at, whole):
+    for update, number in ((5, signal.SIGTERM), (10, signal.SIGUSR1)):
+        at(update, lambda number=number: os.kill(os.getpid(), number))
+        before = signal.getsignal(number)
+        with pytest.raises(StoppedError, match=rf"stopped by {number.name} after {update} updates"):
+            train(demanding(recipe, 13, "parts"))
+        assert signal.getsignal(number) == before
+        assert next(checkpoints_in(demanding(recipe, 13, "parts").out / FOLDER))[0] == update
     at(99, die)
     assert same_tensors(whole, train(demanding(recipe, 13, "parts")))
 
 
-def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(recipe, at):
-    at(99, die)
-    whole = train(demanding(recipe, 13, "whole"))
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(recipe, at, whole):
     at(11, die)
     with pytest.raises(Killed):
         train(demanding(recipe, 13, "parts"))
-    folder = whole.parent.parent / "parts" / FOLDER
+    folder = demanding(recipe, 13, "parts").out / FOLDER
     *_, before, last = sorted(folder.glob("update-*.ckpt"))
     assert (before.name[:15], last.name[:15]) == ("update-00000008", "update-00000009")
     content = bytearray(last.read_bytes())
@@ -190,9 +209,8 @@ SCRIPT = """
 """
 
 
-def test_a_run_that_is_killed_outright_ends_with_the_same_bits(recipe, at, tmp_path):
+def test_a_run_that_is_killed_outright_ends_with_the_same_bits(recipe, tmp_path):
     """By SIGKILL, with a loader's process, at three moments, one of them when a checkpoint is being written."""
-    at(99, die)
 
     def made(name):
         one = demanding(recipe, 13, name)

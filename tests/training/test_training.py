@@ -15,15 +15,14 @@ from invrim.errors import DriftError, FileError, OptionError
 from invrim.invertible.drift import LOOK_EVERY
 from invrim.metrics import ssim
 from invrim.models import read_header
-from invrim.training import Data, IRIMOptions, Optimisation, Recipe, train
+from invrim.training import Optimisation, Recipe, train
 from invrim.training.build import build_model
 from invrim.training.loaders import loaders
 from invrim.training.losses import reconstruction_loss
 from invrim.training.module import ReconstructionTask, learning_rate_factor
 from invrim.training.muon import Muon
 from invrim.training.run import fastest_precision
-from scans import scan_file
-from training.written import last_checkpoint
+from training.written import last_checkpoint, recipes_in
 
 
 def images(seed: int) -> torch.Tensor:
@@ -52,24 +51,7 @@ def test_schedules():
 
 @pytest.fixture
 def recipe(tmp_path):
-    scan_file(tmp_path / "train", "a.h5")
-    scan_file(tmp_path / "train", "b.h5", coils=3, slices=2)
-    scan_file(tmp_path / "validation", "c.h5", seed=9)
-
-    def make(updates: int, name: str = "run", **options) -> Recipe:
-        return Recipe(
-            data=Data(
-                train=tmp_path / "train", validation=tmp_path / "validation", accelerations=(2,),
-                center_fractions=(0.25,), batch_size=2, workers=0, readout_crop=32,
-            ),
-            model=IRIMOptions(steps=2, hidden=(6, 8), strides=(1, 2), channels=8, head="eta", initial_gain=0.1),
-            optimisation=Optimisation(
-                updates=updates, learning_rate=3e-3, schedule="constant", loss="ssim+l1", clip=1.0
-            ),
-            out=tmp_path / name, validate_every=50, **options,
-        )  # fmt: skip
-
-    return make
+    return recipes_in(tmp_path)
 
 
 # Lightning's own: it looks for a batch size in nested containers, and asks for loader processes.
@@ -107,11 +89,12 @@ def test_a_run_learns_and_its_weights_stand_alone(recipe):
 
 
 def test_the_best_weights_are_kept_with_their_own_scores(recipe, monkeypatch):
-    def ruin(task):
-        for parameter in task.parameters():
-            parameter.data += 0.5
+    def ruin(task, *_):
+        if task.global_step == 6:
+            for parameter in task.parameters():
+                parameter.data += 0.5
 
-    monkeypatch.setattr(ReconstructionTask, "on_train_end", ruin)
+    monkeypatch.setattr(ReconstructionTask, "on_train_batch_end", ruin)
     weights = train(replace(recipe(6), validate_every=4))
     good, ruined = validation(weights.parent)  # the best is validated again, but not logged at the wrong update
     assert good > ruined + 0.01

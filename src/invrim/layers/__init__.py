@@ -11,6 +11,7 @@ from invrim.layers.free_mixing import FreeMixing
 from invrim.layers.glow import GlowStep
 from invrim.layers.mixing import OrthogonalMixing
 from invrim.layers.residual import ResidualNet
+from invrim.layers.sharding import shard, unshard
 
 __all__ = [
     "ActNorm",
@@ -25,4 +26,6 @@ __all__ = [
     "ResidualNet",
     "ReversibleBlock",
     "VolumePreserving",
+    "shard",
+    "unshard",
 ]

@@ -39,7 +39,8 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         Evaluate G over so many voxels at a time, one number or one per axis, multiples of the stride: forward and
         backward then need the working memory of one tile, besides half a state. The map is the same, since every
         tile sees one cell of the stride beyond its border; round-off differs. Where autograd records the block itself
-        (``backprop="store"``) it would keep every tile, and G is evaluated whole.
+        (``backprop="store"``) it would keep every tile, and G is evaluated whole. Along the axis of a shard a tile is
+        as long as the shard.
 
     References
     ----------
@@ -149,7 +150,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             return _shear_(z, lifting, tiles, grid, sign=1)
 
     def _tiles(self, z: Tensor) -> list[Tile]:
-        return tiles_of(z.shape[2:], self.tile, self.stride)
+        tile, shard = self.tile, self.net.shard
+        if tile is not None and shard is not None:
+            tile = shard.whole_along(tile, z.shape[2:])
+        return tiles_of(z.shape[2:], tile, self.stride)
 
     def _evaluate(self, reader: Rows, z: Tensor, tile: Tile) -> Tensor:
         """G of the channels that ``reader`` makes of the state, in the state's precision."""

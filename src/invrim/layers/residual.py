@@ -21,19 +21,24 @@ from invrim.layers.patches import (
     lay_out_patches,
 )
 from invrim.layers.tiles import Tile, at
+from invrim.sharding import Shardable
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
 _FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
 
+Margins = Sequence[tuple[int, int]]
+"""Cells ``(before, after)`` along each axis."""
 
-class ResidualNet(nn.Module):
+
+class ResidualNet(nn.Module, Shardable):
     """Three weight-normalised convolutions that see far for their cost: down by the stride, 3×3, and up again.
 
     ``conv(in -> hidden, kernel d, stride d) - ReLU - conv(hidden -> hidden, kernel 3) - ReLU -
     transposed conv(hidden -> out, kernel d, stride d)``, then a gated linear unit. Any size is accepted: the input is
-    padded with zeros to a multiple of the stride and the output cropped, so that every voxel is reached.
+    padded with zeros to a multiple of the stride and the output cropped, so that every voxel is reached. On a part of a
+    volume (`invrim.shard`) the middle convolution sees one cell of the neighbours' beyond each end.
 
     Parameters
     ----------
@@ -83,8 +88,14 @@ class ResidualNet(nn.Module):
         tile
             What ``x`` is cut from. The result is then the tile's own, without halo, as if the net had seen everything.
         """
-        h = F.relu(self.down(self._pad(x)))  # not in place: a view, whose gradient would be copied about
-        h = F.relu_(self.middle(h) if tile is None else self._middle_inside(h, tile))
+        h = self.down(self._pad(x))
+        margins: Margins = ((0, 0),) * len(self.stride) if tile is None else tile.margins
+        if self.shard is not None:
+            h = self.shard.with_neighbours(h)  # before the ReLU, which keeps its result: the one without is let go
+            along = range(-len(margins), 0)
+            margins = [(1, 1) if axis == self.shard.dim else ends for axis, ends in zip(along, margins, strict=True)]
+        h = F.relu(h)  # not in place: a view, whose gradient would be copied about
+        h = F.relu_(self._middle_inside(h, margins))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
         return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
@@ -93,9 +104,11 @@ class ResidualNet(nn.Module):
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
         self.up.parametrizations.weight.original0.mul_(gain)
 
-    def _middle_inside(self, h: Tensor, tile: Tile) -> Tensor:
-        """The middle convolution, with zeros around the space but not around the tile, whose neighbours are known."""
-        zeros = [(1 - before, 1 - after) for before, after in tile.margins]
+    def _middle_inside(self, h: Tensor, margins: Margins) -> Tensor:
+        """The middle convolution, with zeros around the space but not where so many cells of the neighbours' are."""
+        if not any(cell for ends in margins for cell in ends):
+            return self.middle(h)
+        zeros = [(1 - before, 1 - after) for before, after in margins]
         both = [min(ends) for ends in zeros]  # what the convolution itself can add
         h = _pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, both, strict=True)])
         convolved: Tensor = _CONVOLVE[h.ndim - 2](h, self.middle.weight, self.middle.bias, padding=both)

@@ -22,12 +22,13 @@ from invrim.models.intensity import reference_image, standard_deviation
 from invrim.models.presets import preset
 from invrim.operators.conjugate_gradient import conjugate_gradient
 from invrim.operators.fidelity import DataFidelity, Rescaled
+from invrim.sharding import Shardable
 from invrim.typing import Image, State
 
 Head = Literal["learned", "combined", "eta", "halves"]
 
 
-class IRIM(Reconstructor):
+class IRIM(Reconstructor, Shardable):
     r"""Learned iterative solver of ``min_x D(d, A x)`` whose training memory does not grow with its depth.
 
     The state holds the estimate eta and a memory s. Each of ``steps`` steps writes the gradient of the data fidelity
@@ -213,13 +214,14 @@ class IRIM(Reconstructor):
         if self.maps is not None:
             fidelity = self.maps(fidelity)
         reference = unfold(reference_image(fidelity, start), self.images)
-        std = standard_deviation(reference, self.normalisation_crop, self.normalisation_slack)
+        std = standard_deviation(reference, self.normalisation_crop, self.normalisation_slack, self.shard)
         scale = nonzero(std)
         scaled = Rescaled(fidelity, scale)
         first = reference if start is None else unfold(start, self.images)
         estimate = first / per_sample(scale, first)
         if start is None and self.cg_iterations > 0:
-            solution = conjugate_gradient(scaled, fold(estimate, self.images), self.cg_iterations)
+            told = {} if self.shard is None else {"total": self.shard.total}
+            solution = conjugate_gradient(scaled, fold(estimate, self.images), self.cg_iterations, **told)
             estimate = unfold(solution, self.images)
         z = self.initial_state(estimate, metadata)
         states = self.chain(z, scaled, return_states=self.step_ends) if every_step else [self.chain(z, scaled)]

@@ -14,6 +14,7 @@ from invrim.operators.norm import Scaled, normalised, operator_norm
 from invrim.operators.nufft import NonuniformFourierTransform
 from invrim.operators.parallel_beam import ParallelBeam
 from invrim.operators.real_part import RealPart
+from invrim.operators.sharded import shard_fidelity
 from invrim.operators.slab import encode_slices, slab_fidelity
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "noncartesian_fidelity",
     "normalised",
     "operator_norm",
+    "shard_fidelity",
     "slab_fidelity",
 ]

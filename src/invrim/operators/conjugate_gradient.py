@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,9 @@ _CONVERGED = 1e-5
 """Norm of the residual, relative to the first one, below which float32 has nothing left to add."""
 
 
-def conjugate_gradient(fidelity: DataFidelity, like: Image, iterations: int) -> Image:
+def conjugate_gradient(
+    fidelity: DataFidelity, like: Image, iterations: int, *, total: Callable[[Tensor], Tensor] = lambda part: part
+) -> Image:
     r"""Minimise a quadratic fidelity from an image of zeros by at most so many conjugate-gradient iterations.
 
     On coil data this is CG-SENSE; stopping early is what keeps its noise down. Where ``A A^H = 1``, as for a single
@@ -27,6 +31,8 @@ def conjugate_gradient(fidelity: DataFidelity, like: Image, iterations: int) -> 
         Image of the solution's shape ``(b, ...)``, dtype and device; its values do not matter.
     iterations
         Largest number of iterations; an entry of the batch that has converged is left alone.
+    total
+        Makes an inner product of that over this process's part of the images, see `invrim.sharding.Shard.total`.
 
     References
     ----------
@@ -36,16 +42,16 @@ def conjugate_gradient(fidelity: DataFidelity, like: Image, iterations: int) -> 
     x = torch.zeros_like(like)
     back_projection = -fidelity.gradient(x)
     residual = direction = back_projection
-    energy = first = _inner(residual, residual)
+    energy = first = total(_inner(residual, residual))
     for _ in range(iterations):
         is_active = energy > _CONVERGED**2 * first
         if not is_active.any():
             break
         normal = fidelity.gradient(direction) + back_projection
-        step = _ratio(energy, _inner(direction, normal), is_active)
+        step = _ratio(energy, total(_inner(direction, normal)), is_active)
         x = x + step * direction
         residual = residual - step * normal
-        before, energy = energy, _inner(residual, residual)
+        before, energy = energy, total(_inner(residual, residual))
         direction = residual + _ratio(energy, before, is_active) * direction
     return x
 

@@ -1,5 +1,7 @@
 """The discrete Fourier transform of MRI: centred and orthonormal."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,11 @@ def ifft_centred(k: Tensor, ndim: int = 2) -> Tensor:
     axes = tuple(range(-ndim, 0))
     k = torch.fft.ifftshift(k, dim=axes)
     return torch.fft.fftshift(torch.fft.ifftn(k, dim=axes, norm="ortho"), dim=axes)
+
+
+def along_axis(transform: Callable[[Tensor, int], Tensor], x: Tensor, dim: int) -> Tensor:
+    """Apply `fft_centred` or `ifft_centred` along one axis, whichever it is."""
+    return transform(x.movedim(dim, -1), 1).movedim(-1, dim)
 
 
 class FourierTransform(LinearOperator):

@@ -7,7 +7,7 @@ from torch import Tensor
 from invrim.errors import ShapeError
 from invrim.operators.cartesian import cartesian_fidelity
 from invrim.operators.fidelity import LeastSquares
-from invrim.operators.fourier import fft_centred
+from invrim.operators.fourier import along_axis, fft_centred
 from invrim.typing import KSpace
 
 _Z = -3
@@ -45,4 +45,4 @@ def slab_fidelity(kspace: KSpace, mask: Tensor, maps: Tensor | None = None) -> L
 
 def encode_slices(kspace: KSpace) -> KSpace:
     """Transform ``(b, coil, z, ky, kx)`` along z, slices to a volume's k-space."""
-    return fft_centred(kspace.movedim(_Z, -1), ndim=1).movedim(-1, _Z)
+    return along_axis(fft_centred, kspace, _Z)

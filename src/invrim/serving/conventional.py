@@ -58,7 +58,7 @@ def usable(table: np.ndarray) -> np.ndarray:
 def plan_without_header(head: np.ndarray) -> Plan:
     """Plan by the counters of readouts alone, whose voxels are then of unknown size.
 
-    Where zero frequency lies does not matter: it changes the phase of an image only.
+    Where zero frequency of the phase encodings lies does not matter: it changes the phase of an image only.
 
     Raises
     ------
@@ -70,8 +70,10 @@ def plan_without_header(head: np.ndarray) -> Plan:
         raise DataError("expected a valid header, to interpret the trajectory by, got none. Send one.")
     last = [int(head["idx"][f"kspace_encode_step_{n}"].max()) for n in (1, 2)]
     samples = int(first["number_of_samples"]) - int(first["discard_pre"]) - int(first["discard_post"])
-    # The readout's zero frequency has to be in the middle of so many samples, lest assembling cut some off.
-    matrix = (max(samples, 1), last[0] + 1, last[1] + 1)
+    centre = int(first["center_sample"]) - int(first["discard_pre"])
+    # With zero frequency in the middle all samples have a place, also those of an asymmetric echo.
+    widest = 2 * max(centre, samples - centre) if 0 < centre < samples else samples
+    matrix = (max(widest, 1), last[0] + 1, last[1] + 1)
     sizes = (float(matrix[0]), float(matrix[1]), float(matrix[2]))
     encoding = Encoding(
         matrix=matrix, fov_mm=sizes, image_fov_mm=sizes, acceleration=2,

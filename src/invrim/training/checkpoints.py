@@ -60,8 +60,8 @@ class Checkpoints(Callback):
     def __init__(self, out: Path, every: int) -> None:
         self.folder = out / FOLDER
         self.every = every
-        self.best_updates: int | None = None
-        self.best_ssim = float("-inf")
+        self.best_scores: dict[str, float] = {}
+        """Of the validation with the best SSIM, with its updates; empty before there was one."""
         self._due = False
         self._written: int | None = None
         self._best_of: dict[int, int | None] = {}
@@ -69,28 +69,30 @@ class Checkpoints(Callback):
 
     @property
     def best(self) -> Path | None:
-        """The undamaged checkpoint with the best validation SSIM."""
-        if self.best_updates is None:
-            return None
-        return next((path for updates, path in checkpoints_in(self.folder) if updates == self.best_updates), None)
+        """The undamaged checkpoint with the best scores."""
+        return next((path for updates, path in checkpoints_in(self.folder) if updates == self._best_updates), None)
+
+    @property
+    def _best_updates(self) -> int | None:
+        return int(self.best_scores["updates"]) if self.best_scores else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_updates": self.best_updates, "best_ssim": self.best_ssim}
+        return {"best_scores": self.best_scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_updates, self.best_ssim = state_dict["best_updates"], state_dict["best_ssim"]
+        self.best_scores = state_dict["best_scores"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._written = trainer.global_step
-        self._best_of = {trainer.global_step: self.best_updates}
+        self._best_of = {trainer.global_step: self._best_updates}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self._due = True
-        ssim = float(trainer.callback_metrics["validation/ssim"])
-        if ssim > self.best_ssim:
-            self.best_updates, self.best_ssim = trainer.global_step, ssim
+        scores = {name: float(trainer.callback_metrics[f"validation/{name}"]) for name in ("ssim", "psnr")}
+        if not self.best_scores or scores["ssim"] > self.best_scores["ssim"]:
+            self.best_scores = {"updates": trainer.global_step, **scores}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # Lightning counts a batch too many for its logs where it goes on right after a validation.
@@ -122,7 +124,7 @@ class Checkpoints(Callback):
                 temporary.replace(self.folder / f"update-{updates:08d}-{_hash(temporary)}.ckpt")
                 _through_to_disk(self.folder)
         self._written = updates
-        self._best_of[updates] = self.best_updates
+        self._best_of[updates] = self._best_updates
         if trainer.is_global_zero:
             self._remove_older()
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from invrim.errors import TrainingError
@@ -76,4 +77,5 @@ class FiniteUpdates(Callback):
 
 def _gradient_norm(module: LightningModule) -> Tensor:
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from invrim.metrics import psnr, slice_similarity, ssim
 from invrim.models import IRIM, Reconstructor, reconstruct
@@ -47,6 +49,12 @@ class ReconstructionTask(LightningModule):
         fidelity = _fidelity(batch)
         estimates = reconstruct(self.model, fidelity, batch["metadata"], every_step=True)
         return torch.stack([loss(self._magnitudes(fidelity, images, batch)) for images in estimates]).mean()
+
+    def configure_model(self) -> None:
+        """Share the weights out among the processes where the run's strategy is to."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy) and not isinstance(self.model, FSDPModule):
+            assert self.device_mesh is not None
+            fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)

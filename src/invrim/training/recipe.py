@@ -140,6 +140,8 @@ class Recipe:
     """Processes or accelerators, as Lightning counts them."""
     nodes: int = 1
     """Machines."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """What several processes share: batches ("ddp"), or weights, gradients and the optimiser's state, too ("fsdp")."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Of the nets; the state is always float32. "auto" is bf16-mixed where the processor multiplies in bfloat16."""
     drift_warn: float | None = 1e-3
@@ -153,6 +155,8 @@ class Recipe:
         _require_positive(validate_every=self.validate_every, checkpoint_every=self.checkpoint_every, nodes=self.nodes)
         _require_positive(drift_warn=self.drift_warn, drift_raise=self.drift_raise)
         _require_fit(self.model.kind, self.optimisation)
+        if self.strategy == "fsdp":
+            _require_whole_free(self.optimisation)
         _require_space(self.model, self.data, self.optimisation)
 
     def as_json(self) -> dict[str, Any]:
@@ -175,6 +179,15 @@ def _require_fit(kind: str, optimisation: Optimisation) -> None:
         raise OptionError(
             f"expected model.kind irim for Muon, which is for weight-normalised kernels, got {kind}. "
             f"Set optimisation.optimiser to adam."
+        )
+
+
+def _require_whole_free(optimisation: Optimisation) -> None:
+    """Refuse what looks at whole weights where every process has a part of them."""
+    if optimisation.optimiser == "muon" or optimisation.ema_decay is not None:
+        raise OptionError(
+            f"expected Adam and no running average of weights that processes share, got optimiser "
+            f"{optimisation.optimiser} and ema_decay {optimisation.ema_decay}. Change them, or set strategy to ddp."
         )
 
 

@@ -7,7 +7,7 @@ import math
 import warnings
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
@@ -19,13 +19,14 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import ModelParallelStrategy
 from rich.console import Console
 from torch.utils.data import DataLoader
 
 from invrim.data.batches import ShapeBatchSampler
-from invrim.models import Reconstructor, save_model
+from invrim.models import save_model
 from invrim.training.build import build_model
-from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, the_only_run, updates_of
+from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, checkpoints_in, the_only_run, updates_of
 from invrim.training.failures import in_one_line
 from invrim.training.guards import FiniteUpdates
 from invrim.training.interruption import Interruption
@@ -82,11 +83,12 @@ def _train(recipe: Recipe) -> Path:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
+        warnings.filterwarnings("ignore", message=".*WeightAveraging doesn't support sharding")  # refused by the recipe
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
         trainer.fit(task, training, validation, ckpt_path=last)
-        scores = _keep_best(trainer, task, validation, checkpoints)
+        weights, scores = _best(trainer, task, validation, checkpoints)
     if trainer.is_global_zero:
-        _export(task.model, recipe, (training, validation), scores)
+        _export(weights, recipe, (training, validation), scores)
     trainer.strategy.barrier()
     return recipe.out / WEIGHTS
 
@@ -100,6 +102,7 @@ def _trainer(recipe: Recipe, optimisation: Optimisation, per_epoch: int, checkpo
         accelerator="auto",
         devices=recipe.devices,
         num_nodes=recipe.nodes,
+        strategy=_strategy(recipe),
         precision=fastest_precision() if recipe.precision == "auto" else recipe.precision,
         max_steps=updates,
         max_epochs=-1,  # updates alone count; for Lightning, all are of one epoch
@@ -124,6 +127,15 @@ def _trainer(recipe: Recipe, optimisation: Optimisation, per_epoch: int, checkpo
         enable_checkpointing=False,  # of Lightning's own kind
         enable_progress_bar=on_terminal,
         enable_model_summary=False,
+    )
+
+
+def _strategy(recipe: Recipe) -> ModelParallelStrategy | Literal["auto"]:
+    """Lightning's own choice, which is DDP for several processes, or FSDP with checkpoints that are one whole file."""
+    if recipe.strategy == "ddp" or _processes(recipe) == 1:
+        return "auto"
+    return ModelParallelStrategy(
+        data_parallel_size=_processes(recipe), tensor_parallel_size=1, save_distributed_checkpoint=False
     )
 
 
@@ -166,18 +178,24 @@ def _processes(recipe: Recipe) -> int:
     return max(1, torch.cuda.device_count()) * recipe.nodes
 
 
-def _keep_best(
+def _best(
     trainer: Trainer, task: ReconstructionTask, validation: DataLoader, checkpoints: Checkpoints
-) -> dict[str, float]:
-    """Load the best checkpoint if it is ahead of the last state, and return the scores of what is then there."""
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return weights and scores of the best checkpoint or the last one; whole, also where processes share them."""
+    # The running average, if there is one, is in the file, but not in a model that had nothing left to learn.
+    newest = next((path for _, path in checkpoints_in(checkpoints.folder)), None)
+    last = trainer.strategy.lightning_module_state_dict() if newest is None else _weights_in(newest)
+    if not isinstance(trainer.strategy, ModelParallelStrategy):  # whose parts are those of the file already
+        task.load_state_dict(last)
     scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
-    best = checkpoints.best
-    if best is None or checkpoints.best_ssim <= scores["ssim"]:
-        return scores
-    checkpoint = torch.load(best, weights_only=True, map_location="cpu")
-    task.load_state_dict(checkpoint["state_dict"])
-    trainer.loggers = []  # in the log these scores would stand at the last update
-    return {"updates": checkpoint["global_step"], **_validate(trainer, task, validation)}
+    if not checkpoints.best_scores or checkpoints.best_scores["ssim"] <= scores["ssim"] or checkpoints.best is None:
+        return last, scores
+    return _weights_in(checkpoints.best), checkpoints.best_scores
+
+
+def _weights_in(checkpoint: Path) -> dict[str, Any]:
+    weights: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    return weights
 
 
 def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader) -> dict[str, float]:
@@ -186,8 +204,10 @@ def _validate(trainer: Trainer, task: ReconstructionTask, validation: DataLoader
 
 
 def _export(
-    model: Reconstructor, recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]
+    weights: dict[str, Any], recipe: Recipe, data: tuple[DataLoader, DataLoader], scores: dict[str, float]
 ) -> None:
+    model = build_model(recipe)
+    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})
     training, validation = (slices_of(loader) for loader in data)
     provenance = {
         "recipe": recipe.as_json(),
