@@ -113,5 +113,5 @@ $(RAY)/.dev: pyproject.toml constraints.txt
 	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
 	@echo "installing into $(RAY): torch, Ray and the test tools ..."
 	@$(subst $(BIN),$(RAY)/bin,$(PIP)) $$(grep '^torch==' constraints.txt)
-	@$(subst $(BIN),$(RAY)/bin,$(PIP)) --editable '.[ray]' pytest pytest-timeout scipy
+	@$(subst $(BIN),$(RAY)/bin,$(PIP)) --editable '.[ray]' pytest pytest-timeout
 	@touch $@

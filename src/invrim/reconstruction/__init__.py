@@ -2,7 +2,6 @@
 
 from invrim.reconstruction.archive import reconstruct_archive
 from invrim.reconstruction.job import ALSO, Job, require_separate_results
-from invrim.reconstruction.passage import parts_of
 from invrim.reconstruction.prepare import fidelity_of, sampling_mask, undersampled
 from invrim.reconstruction.shards import Shard
 from invrim.reconstruction.status import STATUS, Outcome
@@ -15,7 +14,6 @@ __all__ = [
     "Outcome",
     "Shard",
     "fidelity_of",
-    "parts_of",
     "reconstruct_archive",
     "reconstruct_file",
     "reconstruct_scan",
