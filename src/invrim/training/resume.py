@@ -15,8 +15,9 @@ from invrim.training.recipe import Recipe
 
 RECIPE = "recipe.json"
 _MAY_CHANGE = {
-    "out", "devices", "nodes", "strategy", "data.workers", "data.cache", "drift_warn", "drift_raise", "optimisation.updates", "optimisation.epochs",
-    "optimisation.minutes", "optimisation.max_skipped", "checkpoint_every",
+    "out", "devices", "nodes", "strategy", "data.workers", "data.cache", "drift_warn", "drift_raise",
+    "optimisation.updates", "optimisation.epochs", "optimisation.minutes", "optimisation.max_skipped",
+    "checkpoint_every",
 }  # fmt: skip
 """How long, on what, how closely watched; a run that goes on with these changed is still the same run."""
 
