@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from invrim.errors import InvrimError
 from invrim.planning.apart import Workshop, do_apart
 from invrim.planning.kernels import Convolution, MeasuredKernels, measure_rates, try_convolutions
 from invrim.planning.memory import peak_resident_bytes
@@ -23,6 +27,8 @@ Work = Callable[[Stage], Mapping[str, int]]
 _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Where scratch memory is measured, blocks must not be found among freed ones."""
 _PASSES = 3
+_NO_ADDRESSES = "can't allocate memory"
+"""What torch says then."""
 
 
 class Run(NamedTuple):
@@ -63,7 +69,7 @@ class Forecast:
 class Planner:
     """Foresees training runs on this machine's processor, calibrated in some seconds when it is entered.
 
-    A run is gone through once with phantoms for tensors (see `invrim.planning.phantoms`): the C library is asked for
+    A run is gone through with phantoms for tensors (see `invrim.planning.phantoms`): the C library is asked for
     all that the real run would ask for, in the same order. What kernels take besides is tried on small tensors; what
     the libraries take is measured in a fresh process that trains on next to nothing. Nothing is fitted.
 
@@ -77,7 +83,7 @@ class Planner:
         self._smallest = smallest
         self._workshop = Workshop()
         self._kernels: MeasuredKernels
-        self._libraries = 0
+        self._libraries = self._worker = 0
         self._overhead = 0.0
 
     def __enter__(self) -> Planner:
@@ -100,7 +106,7 @@ class Planner:
         Takes a pass to find out what to try, the trials, and the passes: seconds, unless there are thousands of blocks.
         """
         self._try_unknown(work)
-        runs = [self._foresee(work) for _ in range(passes)]
+        runs = [do_apart(partial(foresee, work, self._kernels))[0] for _ in range(passes)]
         peak = self._libraries + round(statistics.median(run.peak for run in runs))
         training = self._libraries + round(statistics.median(run.training for run in runs))
         run = runs[0]
@@ -114,16 +120,30 @@ class Planner:
             seconds=run.seconds + run.operations * self._overhead,
         )
 
-    def peak(self, work: Work) -> int:
-        """Foresee the peak alone, by one pass, with convolutions of other widths standing in for those untried."""
-        return self._libraries + self._foresee(work).peak
+    def peak(self, work: Work) -> float:
+        """Foresee the peak alone, by one pass, with convolutions of other sizes standing in for those untried.
+
+        Infinite where this machine does not even have addresses enough.
+        """
+        try:
+            return self._libraries + self._foresee(work).peak
+        except InvrimError as error:
+            if _NO_ADDRESSES in str(error):
+                return math.inf
+            raise
+
+    @property
+    def worker(self) -> int:
+        """Bytes of a process that loads data, besides its batches: what a fork of the training process soon has of its
+        own, since Python writes into all its objects."""
+        return self._worker
 
     def _calibrate(self) -> None:
         self._kernels = MeasuredKernels(self._workshop.ask(measure_rates))
+        self._worker = self._workshop.ask(own_bytes)
         self._try_unknown(self._smallest)
         took = do_apart(partial(measure, self._smallest))
         foreseen = self._foresee(self._smallest)
-        self.took, self.fs = took, foreseen
         self._libraries = took.peak - foreseen.peak
         self._overhead = max(0.0, took.seconds - foreseen.seconds) / max(1, foreseen.operations)
 
@@ -154,10 +174,15 @@ def foresee(work: Work, kernels: MeasuredKernels) -> tuple[Run, list[Convolution
     return _run(notes, held, phantoms.peak), list(kernels.unknown)
 
 
+def own_bytes() -> int:
+    """Return what this process shares with no other (Linux)."""
+    gc.collect()
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
 def _run(notes: list[tuple[str, int, float, int]], held: Mapping[str, int], peak: int) -> Run:
     places = {stage: number for number, (stage, *_) in enumerate(notes)}  # the last of each name
     _, _, began, before = notes[places["update"]]
     _, training, ended, after = notes[places["update"] + 1]
     return Run(held, training, peak, ended - began, after - before)
-
-

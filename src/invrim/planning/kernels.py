@@ -21,16 +21,22 @@ _TRANSFORM = _aten._fft_c2c.default
 _ROLL = _aten.roll.default
 _POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
 
-_SIDES = {1: (4096, 8192), 2: (64, 96), 3: (20, 28)}
-"""Of the spaces on which a convolution is tried, small and large, by the axes of space: thousands of voxels, from which
-torch leaves convolutions to oneDNN, and little enough to take milliseconds."""
+_TRIAL_BYTES = 6_000_000
+"""Of the input of a convolution on trial; larger ones are cut. Which way torch and its libraries take depends on the
+size, so that what is smaller is tried as it is."""
+_SHORTEST = 16
+"""Voxels of an axis that are left."""
+_LARGEST_BATCH = 2
+"""The way taken is another for a batch of one."""
 _REPEATS = 3
 
 
 class Convolution(NamedTuple):
-    """A convolution or its backward pass, but for the sizes of batch and space."""
+    """A convolution or its backward pass, on an input cut to what can be tried in no time."""
 
     backward: bool
+    x: tuple[int, ...]
+    """``(b, in, ...)``."""
     weight: tuple[int, ...]
     """``(out, in, *kernel)``, of a transposed one ``(in, out, *kernel)``."""
     bias: bool
@@ -48,20 +54,19 @@ class Convolution(NamedTuple):
     def of(func: Any, args: Sequence[Any]) -> Convolution:
         """Read the arguments of ``aten::convolution`` or ``aten::convolution_backward``."""
         backward = func is _BACKWARD
-        _, weight, bias, *rest = args[1:] if backward else args
+        x, weight, bias, *rest = args[1:] if backward else args
         stride, padding, dilation, transposed, output_padding, groups, *wanted = rest
         return Convolution(
-            backward, tuple(weight.shape), bias is not None, tuple(stride), tuple(padding), tuple(dilation),
+            backward, _cut(x), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding), tuple(dilation),
             transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
             str(weight.dtype).removeprefix("torch."),
         )  # fmt: skip
 
-    def arguments(self, side: int) -> tuple[Any, list[Any]]:
-        """Return the operation, and arguments on a space of this side."""
+    def arguments(self, columns: int) -> tuple[Any, list[Any]]:
+        """Return the operation, and arguments of so many voxels along the last axis."""
         dtype = getattr(torch, self.dtype)
         weight = torch.randn(self.weight).to(dtype)
-        channels = self.weight[0] if self.transposed else self.weight[1] * self.groups
-        x = torch.randn(1, channels, *(max(side, k) for k in self.weight[2:])).to(dtype)
+        x = torch.randn(*self.x[:-1], columns).to(dtype)
         outputs = self.weight[1] * self.groups if self.transposed else self.weight[0]
         bias = torch.randn(outputs).to(dtype) if self.bias else None
         rest = [self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups]
@@ -170,22 +175,36 @@ def measure_rates() -> dict[str, float]:
 
 def _tried(convolution: Convolution) -> Cost:
     """Scratch memory on two sizes gives its law; seconds are those of the larger."""
-    points = [_try(convolution, side) for side in _SIDES[len(convolution.weight) - 2]]
-    (small, low, _), (large, high, seconds) = points
+    columns = convolution.x[-1]
+    large, high, seconds = _try(convolution, columns)
+    half = max(columns // 2, convolution.weight[-1])
+    if half == columns:
+        return Cost(high / large, 0.0, seconds / large)
+    small, low, _ = _try(convolution, half)
     slope = (high - low) / (large - small)
-    return Cost(slope, low - slope * small, seconds / large)
+    return Cost(slope, high - slope * large, seconds / large)
 
 
-def _try(convolution: Convolution, side: int) -> tuple[int, int, float]:
+def _try(convolution: Convolution, columns: int) -> tuple[int, int, float]:
     """Bytes of activations, of scratch memory, and seconds."""
-    func, args = convolution.arguments(side)
+    func, args = convolution.arguments(columns)
     func(*args)  # compiles its kernel
     before = resident_bytes()
     forget_peak()
+    start = time.perf_counter()
     result = func(*args)
-    scratch = peak_resident_bytes() - before - _bytes(result)
-    del result
-    return _activations(func, args), scratch, _time(lambda: func(*args))
+    seconds = time.perf_counter() - start
+    return _activations(func, args), peak_resident_bytes() - before - _bytes(result), seconds
+
+
+def _cut(x: Tensor) -> tuple[int, ...]:
+    """The input's shape, from the last axis on made shorter where it is too large to try."""
+    shape = [min(len(x), _LARGEST_BATCH), *x.shape[1:]]
+    for axis in range(x.ndim - 1, 1, -1):
+        excess = prod(shape) * x.element_size() / _TRIAL_BYTES
+        if excess > 1:
+            shape[axis] = min(shape[axis], max(_SHORTEST, round(shape[axis] / excess)))
+    return tuple(shape)
 
 
 def _time(work: Callable[[], object]) -> float:

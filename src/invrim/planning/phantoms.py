@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from resource import getpagesize
 from typing import Any, Protocol
@@ -54,18 +53,14 @@ class Phantoms(TorchDispatchMode):
     ----------
     kernels
         What operations cost beside their results; None: nothing.
-    by_tensor
-        Count tensors' bytes, each storage rounded up to so many, as an accelerator's allocator does, in place of what
-        the C library asks for.
     """
 
-    def __init__(self, kernels: Kernels | None = None, *, by_tensor: int | None = None) -> None:
+    def __init__(self, kernels: Kernels | None = None) -> None:
         super().__init__()
         self.kernels = kernels
         self.seconds = 0.0
         """Of all operations so far."""
         self.operations = 0
-        self._live = None if by_tensor is None else _Live(by_tensor)
         self._start = asked_for()
         self.peak = 0
         self._known: dict[Hashable, Any] = {}
@@ -77,26 +72,16 @@ class Phantoms(TorchDispatchMode):
         self.operations += 1
         plan = self._planned(func, args, kwargs)
         if plan is None:
-            result = func(*args, **kwargs)
-            self._count(result)
-            return result
+            return func(*args, **kwargs)
         result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
         # Kernels make room for their results first, as a rule.
         scratch = [] if self.kernels is None else self.kernels.scratch(func, args)
-        self._count(result, sum(scratch), [torch.empty(size, dtype=torch.uint8) for size in scratch])
+        held = [torch.empty(size, dtype=torch.uint8) for size in scratch]
+        self.peak = max(self.peak, asked_for() - self._start)
+        del held
         if self.kernels is not None:
             self.seconds += self.kernels.seconds(func, args, result)
         return result
-
-    def _count(self, result: Any, scratch: int = 0, _held: object = None) -> None:
-        """Note the peak, while the scratch memory is held."""
-        if self._live is None:
-            self.peak = max(self.peak, asked_for() - self._start)
-            return
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._live.add(tensor.untyped_storage())
-        self.peak = max(self.peak, self._live.now + scratch)
 
     def _planned(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Say what tensors the operation makes; None if all are small, and it can be carried out."""
@@ -117,27 +102,6 @@ class _Plan:
         self.shape = tensor.shape
         self.strides = tensor.stride()
         self.dtype = tensor.dtype
-
-
-class _Live:
-    """Bytes of the storages that are alive."""
-
-    def __init__(self, granule: int) -> None:
-        self.now = 0
-        self._granule = granule
-        self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
-
-    def add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, -(-storage.nbytes() // self._granule) * self._granule
-        if key in self._known:
-            return
-
-        def forget(_: object) -> None:
-            del self._known[key]
-            self.now -= size
-
-        self._known[key] = weakref.ref(storage, forget)
-        self.now += size
 
 
 def asked_for() -> int:

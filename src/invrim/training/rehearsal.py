@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +17,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from invrim.data.batches import Item, collate
+from invrim.data.index import index_of
 from invrim.errors import OptionError
 from invrim.models import Reconstructor, coils_in_words
 from invrim.training.architectures import IRIMOptions
 from invrim.training.build import build_model
+from invrim.training.loaders import require_space
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Data, LossName, Recipe
 from invrim.training.run import fastest_precision
+
+_COMPLEX, _REAL = 8, 4
+"""Bytes of an entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,6 @@ def rehearse(
     Bytes of ``"parameters"``, ``"gradients"``, ``"optimiser"``, ``"average"`` of weights, and ``"data"`` of a batch.
     """
     model = build_model(recipe)
-    require_scan(model, scan)
     task = ReconstructionTask(model, replace(recipe.optimisation, updates=updates, epochs=None))
     loaders = _loaders(recipe, scan, model, updates)
     watch = _Watch(stage)
@@ -86,7 +92,9 @@ def rehearse(
         trainer.fit(task, *loaders)
     stage("end")
     parameters = list(model.parameters())
-    states = [value for optimiser in trainer.optimizers for state in optimiser.state.values() for value in state.values()]
+    states = [
+        value for optimiser in trainer.optimizers for state in optimiser.state.values() for value in state.values()
+    ]
     average = _bytes(parameters) if recipe.optimisation.ema_decay is not None else 0
     return {
         "parameters": _bytes(parameters),
@@ -99,22 +107,47 @@ def rehearse(
 
 def smallest_of(recipe: Recipe) -> tuple[Recipe, Scan]:
     """A recipe of the same kind that trains on next to nothing, and a scan for it."""
-    data = replace(
-        recipe.data, batch_size=1, slab=None, image_crop=None, readout_crop=None, target_crop=None
+    data = replace(recipe.data, batch_size=1, slab=None, image_crop=None, readout_crop=None, target_crop=None)
+    model = IRIMOptions(
+        steps=1, hidden=(16,), strides=(1,), channels=16, backprop=getattr(recipe.model, "backprop", "invert")
     )
-    model = IRIMOptions(steps=1, hidden=(16,), strides=(1,), channels=16, backprop=getattr(recipe.model, "backprop", "invert"))
     loss: LossName = "ssim"
     optimisation = replace(recipe.optimisation, loss=loss, every_step=False)
     return replace(recipe, data=data, model=model, optimisation=optimisation), Scan(matrix=(48, 48), coils=2)
 
 
-def require_scan(model: Reconstructor, scan: Scan) -> None:
-    """Refuse coils that a model without coil maps is not for."""
+def require_recipe(recipe: Recipe, scan: Scan) -> None:
+    """Refuse a recipe whose model cannot be built, or not be trained on such scans; allocates nothing.
+
+    Raises
+    ------
+    OptionError
+        If fields contradict each other or the scan.
+    """
+    with torch.device("meta"):
+        model = build_model(recipe)
+    require_space(model, recipe.data.slab)
     if not model.coil_maps and scan.coils != model.images:
         raise OptionError(
             f"expected {coils_in_words(model.images)}, for which a model without coil maps is made, got {scan.coils}. "
             f"Set --coils {model.images}, or plan a model with coil maps."
         )
+
+
+def largest_scan(folder: Path) -> Scan:
+    """Sizes of the largest slices among a folder's files."""
+    entry = max(index_of(folder), key=lambda entry: math.prod(entry.shape))
+    coils, *matrix = entry.shape
+    return Scan(matrix=(matrix[0], matrix[1]), coils=coils, target=entry.target_size)
+
+
+def batch_bytes(recipe: Recipe, scan: Scan) -> int:
+    """Bytes of a training batch: k-space, coil maps where there are some, and target."""
+    matrix, target = scan.training_shapes(recipe.data)
+    with torch.device("meta"):
+        maps = build_model(recipe).coil_maps
+    slices = recipe.data.batch_size * (recipe.data.slab or 1)
+    return slices * (_COMPLEX * scan.coils * math.prod(matrix) * (1 + maps) + _REAL * math.prod(target))
 
 
 class _Watch(Callback):
@@ -124,11 +157,11 @@ class _Watch(Callback):
         self.stage = stage
         self.batch = 0
 
-    def on_train_batch_start(self, trainer: Trainer, task: LightningModule, batch: Item, index: int) -> None:
+    def on_train_batch_start(self, _trainer: Trainer, _task: LightningModule, batch: Item, _index: int) -> None:
         self.batch = _bytes(batch.values())
         self.stage("update")
 
-    def on_validation_start(self, trainer: Trainer, task: LightningModule) -> None:
+    def on_validation_start(self, _trainer: Trainer, _task: LightningModule) -> None:
         self.stage("validation")
 
 
