@@ -106,7 +106,7 @@ class Planner:
         Takes a pass to find out what to try, the trials, and the passes: seconds, unless there are thousands of blocks.
         """
         self._try_unknown(work)
-        runs = [do_apart(partial(foresee, work, self._kernels))[0] for _ in range(passes)]
+        runs = [self._foresee(work) for _ in range(passes)]
         peak = self._libraries + round(statistics.median(run.peak for run in runs))
         training = self._libraries + round(statistics.median(run.training for run in runs))
         run = runs[0]

@@ -24,7 +24,7 @@ from invrim.training.architectures import IRIMOptions
 from invrim.training.build import build_model
 from invrim.training.loaders import require_space
 from invrim.training.module import ReconstructionTask
-from invrim.training.recipe import Data, LossName, Recipe
+from invrim.training.recipe import Data, Optimisation, Recipe
 from invrim.training.run import fastest_precision
 
 _COMPLEX, _REAL = 8, 4
@@ -98,7 +98,7 @@ def rehearse(
     average = _bytes(parameters) if recipe.optimisation.ema_decay is not None else 0
     return {
         "parameters": _bytes(parameters),
-        "gradients": _bytes([parameter.grad for parameter in parameters]),
+        "gradients": watch.gradients,
         "optimiser": _bytes(states),
         "average": average,
         "data": watch.batch,
@@ -106,14 +106,15 @@ def rehearse(
 
 
 def smallest_of(recipe: Recipe) -> tuple[Recipe, Scan]:
-    """A recipe of the same kind that trains on next to nothing, and a scan for it."""
-    data = replace(recipe.data, batch_size=1, slab=None, image_crop=None, readout_crop=None, target_crop=None)
-    model = IRIMOptions(
-        steps=1, hidden=(16,), strides=(1,), channels=16, backprop=getattr(recipe.model, "backprop", "invert")
+    """A run on next to nothing for which the libraries load what the recipe's needs, and the scan for it."""
+    volume = recipe.data.slab is not None
+    model = IRIMOptions(steps=1, hidden=(16, 16), strides=(1, 2), channels=16, ndim=3 if volume else 2)
+    data = Data(
+        train=recipe.data.train, validation=recipe.data.validation, slab=4 if volume else None, batch_size=1, workers=0
     )
-    loss: LossName = "ssim"
-    optimisation = replace(recipe.optimisation, loss=loss, every_step=False)
-    return replace(recipe, data=data, model=model, optimisation=optimisation), Scan(matrix=(48, 48), coils=2)
+    optimisation = Optimisation(updates=1, optimiser=recipe.optimisation.optimiser, clip=recipe.optimisation.clip)
+    smallest = Recipe(data=data, model=model, optimisation=optimisation, out=recipe.out, precision=recipe.precision)
+    return smallest, Scan(matrix=(48, 44), coils=2)
 
 
 def require_recipe(recipe: Recipe, scan: Scan) -> None:
@@ -151,15 +152,18 @@ def batch_bytes(recipe: Recipe, scan: Scan) -> int:
 
 
 class _Watch(Callback):
-    """Passes on what begins, and looks at the size of a batch."""
+    """Passes on what begins, and looks at the sizes of a batch and of the gradients."""
 
     def __init__(self, stage: Callable[[str], None]) -> None:
         self.stage = stage
-        self.batch = 0
+        self.batch = self.gradients = 0
 
     def on_train_batch_start(self, _trainer: Trainer, _task: LightningModule, batch: Item, _index: int) -> None:
         self.batch = _bytes(batch.values())
         self.stage("update")
+
+    def on_train_batch_end(self, _trainer: Trainer, task: LightningModule, *_: object) -> None:
+        self.gradients = _bytes(parameter.grad for parameter in task.parameters())
 
     def on_validation_start(self, _trainer: Trainer, _task: LightningModule) -> None:
         self.stage("validation")
