@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
         loaders = _loaders(recipe, planner, forecast)
         print(f"{recipe.model.kind}, {origin}")
         _print(_rows(recipe, forecast, loaders))
-        proposals = [] if room is None else _proposals(planner, recipe, scan, room)
+        proposals = [] if room is None else _proposals(planner, recipe, scan, room, forecast)
     for proposal in proposals:
         _print_proposal(proposal)
     if options.json is not None:
@@ -145,60 +145,57 @@ def _rows(recipe: Recipe, forecast: Forecast, loaders: int) -> list[tuple[str, s
     return rows
 
 
-def _proposals(planner: Planner, recipe: Recipe, scan: Scan, room: int) -> list[Proposal]:
+def _proposals(planner: Planner, recipe: Recipe, scan: Scan, room: int, base: Forecast) -> list[Proposal]:
+    from invrim.training.rehearsal import rehearse
     from invrim.training.variations import variations
 
-    found, smallest = [], {}
-    for variation in variations(recipe):
-        proposal = _proposal(planner, recipe, scan, room, variation)
-        if proposal is not None:
-            found.append(proposal)
-        else:
-            size = min(variation.smallest, variation.now)
-            smallest[variation.name] = planner.peak(_work(variation.of(recipe, size), scan)), variation.fields(size)
-    if not found:
-        least, fields = min(smallest.values(), key=lambda pair: pair[0])
-        raise MemoryBudgetError(
-            f"expected --memory of at least {_rounded_up(least)} (with {_in_words(fields)}), got {_bytes(room)}. "
-            f"Raise it, or plan a smaller recipe, e.g. a tile, a readout_crop, or fewer channels."
-        )
-    return found
+    def loaders(changed: Recipe) -> int:
+        """As of the recipe itself, with its batch growing by slices."""
+        batch = base.held["data"] * _slices(changed) / _slices(recipe)
+        return round(changed.data.workers * (planner.worker + _WAITING * batch))
 
-
-def _proposal(planner: Planner, recipe: Recipe, scan: Scan, room: int, variation: Variation) -> Proposal | None:
-    from invrim.planning.search import largest_that_fits
-
-    workers = recipe.data.workers
-
-    def need(size: int) -> float:
+    def proposal(variation: Variation, size: int) -> Proposal:
         changed = variation.of(recipe, size)
-        own = planner.peak(_work(changed, scan))
-        return own + workers * (planner.worker + _WAITING * _batch_bytes(changed, scan))
+        forecast = planner.forecast(partial(rehearse, changed, scan))
+        total = forecast.worst + loaders(changed)
+        return Proposal(name=variation.name, fields=variation.fields(size), bytes=total, seconds=forecast.seconds)
+
+    def need(variation: Variation, size: int) -> float:
+        changed = variation.of(recipe, size)
+        return planner.peak(partial(rehearse, changed, scan)) + loaders(changed)
+
+    varied = variations(recipe)
+    found = [_fitting(variation, room, partial(need, variation), partial(proposal, variation)) for variation in varied]
+    fitting = [one for one in found if one is not None]
+    if not fitting:
+        smallest = [proposal(variation, min(variation.smallest, variation.now)) for variation in varied]
+        least = min(smallest, key=lambda one: one.bytes)
+        raise MemoryBudgetError(
+            f"expected --memory of at least {_rounded_up(least.bytes)} (with {_in_words(least.fields)}), got "
+            f"{_bytes(room)}. Raise it, or plan a smaller recipe, e.g. with a tile, a readout_crop or fewer channels."
+        )
+    return fitting
+
+
+def _fitting(
+    variation: Variation, room: int, need: Callable[[int], float], proposal: Callable[[int], Proposal]
+) -> Proposal | None:
+    """The largest size that fits, once every convolution was tried: the search makes do with similar ones."""
+    from invrim.planning.search import largest_that_fits
 
     size = largest_that_fits(need, room, variation.now, smallest=variation.smallest)
     for _ in range(_TRIES):
         if size is None or size < variation.smallest:
             return None
-        # Now with every convolution tried: a little more may be needed than the search thought.
-        changed = variation.of(recipe, size)
-        forecast = planner.forecast(_work(changed, scan))
-        total = forecast.worst + _loaders(changed, planner, forecast)
-        if total <= room:
-            return Proposal(name=variation.name, fields=variation.fields(size), bytes=total, seconds=forecast.seconds)
-        size = min(size - 1, int(size * room / total))
+        found = proposal(size)
+        if found.bytes <= room:
+            return found
+        size = min(size - 1, int(size * room / found.bytes))
     return None
 
 
-def _work(recipe: Recipe, scan: Scan) -> Callable[..., Any]:
-    from invrim.training.rehearsal import rehearse
-
-    return partial(rehearse, recipe, scan)
-
-
-def _batch_bytes(recipe: Recipe, scan: Scan) -> int:
-    from invrim.training.rehearsal import batch_bytes
-
-    return batch_bytes(recipe, scan)
+def _slices(recipe: Recipe) -> int:
+    return recipe.data.batch_size * (recipe.data.slab or 1)
 
 
 def _print(rows: Sequence[tuple[str, str]]) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from invrim.errors import InvrimError
 from invrim.planning.apart import Workshop, do_apart
-from invrim.planning.kernels import Convolution, MeasuredKernels, measure_rates, try_convolutions
+from invrim.planning.kernels import GIVE_BACK, Convolution, MeasuredKernels, measure_rates, try_convolutions
 from invrim.planning.memory import peak_resident_bytes
 from invrim.planning.phantoms import Phantoms
 
@@ -24,8 +24,6 @@ Stage = Callable[[str], None]
 Work = Callable[[Stage], Mapping[str, int]]
 """A short training run, which picklable functions make; returns what it holds, in bytes by name."""
 
-_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
-"""Where scratch memory is measured, blocks must not be found among freed ones."""
 _PASSES = 3
 _NO_ADDRESSES = "can't allocate memory"
 """What torch says then."""
@@ -154,7 +152,7 @@ class Planner:
     def _try_unknown(self, work: Work) -> None:
         _, unknown = self._workshop.ask(partial(foresee, work, self._kernels))
         if unknown:
-            costs = do_apart(partial(try_convolutions, unknown), _GIVE_BACK)
+            costs = do_apart(partial(try_convolutions, unknown), GIVE_BACK)
             self._kernels.convolutions.update(costs)
 
 

@@ -21,6 +21,9 @@ _TRANSFORM = _aten._fft_c2c.default
 _ROLL = _aten.roll.default
 _POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
 
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Environment for `try_convolutions`: scratch memory must not be found among blocks that were freed before."""
+
 _TRIAL_BYTES = 6_000_000
 """Of the input of a convolution on trial; larger ones are cut. Which way torch and its libraries take depends on the
 size, so that what is smaller is tried as it is."""
@@ -150,7 +153,7 @@ class MeasuredKernels:
 
 
 def try_convolutions(convolutions: Iterable[Convolution]) -> dict[Convolution, Cost]:
-    """Run convolutions on small spaces. In a process whose freed blocks go back to the system at once."""
+    """Run convolutions on small spaces. In a process started with `GIVE_BACK`."""
     return {convolution: _tried(convolution) for convolution in convolutions}
 
 

@@ -27,9 +27,6 @@ from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Data, Optimisation, Recipe
 from invrim.training.run import fastest_precision
 
-_COMPLEX, _REAL = 8, 4
-"""Bytes of an entry."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
@@ -140,15 +137,6 @@ def largest_scan(folder: Path) -> Scan:
     entry = max(index_of(folder), key=lambda entry: math.prod(entry.shape))
     coils, *matrix = entry.shape
     return Scan(matrix=(matrix[0], matrix[1]), coils=coils, target=entry.target_size)
-
-
-def batch_bytes(recipe: Recipe, scan: Scan) -> int:
-    """Bytes of a training batch: k-space, coil maps where there are some, and target."""
-    matrix, target = scan.training_shapes(recipe.data)
-    with torch.device("meta"):
-        maps = build_model(recipe).coil_maps
-    slices = recipe.data.batch_size * (recipe.data.slab or 1)
-    return slices * (_COMPLEX * scan.coils * math.prod(matrix) * (1 + maps) + _REAL * math.prod(target))
 
 
 class _Watch(Callback):
