@@ -51,6 +51,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/stability_figure.py
 	$(BIN)/python benchmarks/volume.py
+	$(BIN)/python benchmarks/planner.py
 	$(BIN)/python benchmarks/nufft.py
 	$(BIN)/python docs/fill_tables.py
 

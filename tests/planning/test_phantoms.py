@@ -58,10 +58,10 @@ def test_small_tensors_are_real():
 
 def test_scratch_is_held_while_an_operation_runs():
     class Costly:
-        def scratch(self, func, args):
+        def scratch(self, func, _args):
             return [TENSOR, TENSOR] if func is torch.ops.aten.mul.Tensor else []
 
-        def seconds(self, func, args, result):
+        def seconds(self, *_):
             return 0.5
 
     with Phantoms(Costly()) as phantoms:

@@ -62,7 +62,7 @@ def test_the_smallest_run_is_small_and_like_it():
 
 def test_what_contradicts_itself_is_refused_before_anything_is_allocated():
     require_recipe(recipe(), Scan(matrix=(9, 9)))
-    with pytest.raises(OptionError, match="expected 3 coils.*got 1. Set --coils 3"):
+    with pytest.raises(OptionError, match=r"expected 3 coils.*got 1\. Set --coils 3"):
         require_recipe(recipe(model={"images": 3, "channels": 12, "coil_maps": False}), Scan(matrix=(9, 9)))
     volume = Recipe(
         data=Data(train=Path("no"), validation=Path("no")),
@@ -70,7 +70,7 @@ def test_what_contradicts_itself_is_refused_before_anything_is_allocated():
         optimisation=Optimisation(updates=1),
         out=Path("no"),
     )
-    with pytest.raises(OptionError, match="Set data.slab to e.g. 32"):
+    with pytest.raises(OptionError, match=r"Set data\.slab to e\.g\. 32"):
         require_recipe(volume, Scan(matrix=(9, 9)))
 
 
