@@ -58,6 +58,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/stability_figure.py
 	$(BIN)/python benchmarks/volume.py
 	$(BIN)/python benchmarks/shards.py
+	$(BIN)/python benchmarks/planner.py
 	$(BIN)/python benchmarks/nufft.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python docs/fill_tables.py

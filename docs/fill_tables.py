@@ -112,6 +112,33 @@ def loader_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\n{what} {small} M{origin(result)[1:]}."
 
 
+def planner_table(result: dict[str, Any]) -> str:
+    """One line a configuration, and the errors of all."""
+    head = ["configuration", "foreseen", "measured", "error", "update, foreseen", "measured"]
+    body = [
+        [
+            row["case"],
+            f"{row['foreseen_bytes'] / 1e6:.0f} MB",
+            f"{row['measured_bytes'] / 1e6:.0f} MB",
+            f"{row['error']:+.1%}",
+            f"{row['foreseen_seconds']:.1f} s",
+            f"{row['measured_seconds']:.1f} s",
+        ]
+        for row in result["results"]["cases"]
+    ]
+    summary, bar = result["results"]["summary"], result["setting"]["bar"]
+    sentence = (
+        f"{summary['within_bar']} of {summary['cases']} peaks are within {bar:.0%}; the worst is off by "
+        f"{summary['worst']:.1%}, the median by {summary['median']:.1%}. Python and the libraries alone take "
+        f"{result['results']['cases'][0]['libraries_bytes'] / 1e6:.0f} MB; of what is above them, the worst is off by "
+        f"{summary['worst_without_libraries']:.0%}, the median by {summary['median_without_libraries']:.0%}. Of times, "
+        f"which have no bar, the worst is off by {summary['worst_of_seconds']:.0%}, the median by "
+        f"{summary['median_of_seconds']:.0%}. {result['setting']['threads']} thread, load "
+        f"{result['load']:.1f}; {origin(result)}."
+    )
+    return f"{table(head, body)}\n\n{sentence}"
+
+
 Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
 """Marker -> file that fills it, and how."""
 REGIONS: Regions = {
@@ -134,6 +161,7 @@ PAGES: dict[Path, Regions] = {
         "models": ("models.json", contest_table),
         "improvements": ("improvements.json", contest_table),
     },
+    ROOT / "docs" / "planning.md": {"planner": ("planner.json", planner_table)},
     ROOT / "docs" / "raw_files.md": {"raw_files": ("raw_files.json", raw_files_table)},
     ROOT / "docs" / "stability.md": {
         "rates": ("stability.json", rates_table),

@@ -14,6 +14,7 @@ COMMANDS = {
     "inspect": "what is in a raw file: matrix, coils, sampling, noise; a picture",
     "convert": "a raw file of any format in, one for fastMRI's, BART's or NumPy's users out",
     "simulate": "raw files of a simulated scan, from NIfTI volumes",
+    "plan": "memory and time of a training run before it starts, and what else would fit",
     "train": "learn from a folder of scans: invrim train --config recipe.yaml",
     "reconstruct": "raw files in, images out",
     "serve": "reconstruct what a scanner streams: an MRD server",

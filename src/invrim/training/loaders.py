@@ -29,7 +29,7 @@ def loaders(recipe: Recipe, model: Reconstructor, batches: int = 0) -> tuple[Dat
         If a file cannot be used, or has other coils than a model without coil maps is for.
     """
     data = recipe.data
-    _require_space(model, data.slab)
+    require_space(model, data.slab)
     if len(data.accelerations) != len(data.center_fractions):
         raise OptionError(
             f"expected one center_fraction per acceleration, got {len(data.center_fractions)} for "
@@ -61,7 +61,7 @@ def slices_of(loader: DataLoader) -> dict[str, int]:
     return {entry.path.name: entry.slices for entry in dataset.entries}
 
 
-def _require_space(model: Reconstructor, slab: int | None) -> None:
+def require_space(model: Reconstructor, slab: int | None) -> None:
     """Slabs for models in 3D, slices for others."""
     if (model.ndim == 3) != (slab is not None):
         raise OptionError(

@@ -1,0 +1,237 @@
+"""What torch's operations take besides their results, in scratch memory and in time: tried on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from invrim.planning.memory import forget_peak, peak_resident_bytes, resident_bytes
+
+_aten = torch.ops.aten
+_FORWARD, _BACKWARD = _aten.convolution.default, _aten.convolution_backward.default
+_PRODUCTS = frozenset({_aten.bmm.default, _aten.baddbmm.default, _aten.baddbmm_.default, _aten.mm.default})
+_TRANSFORM = _aten._fft_c2c.default
+_ROLL = _aten.roll.default
+_POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
+
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Environment for `try_convolutions`: scratch memory must not be found among blocks that were freed before."""
+
+_TRIAL_BYTES = 6_000_000
+"""Of the input of a convolution on trial; larger ones are cut. Which way torch and its libraries take depends on the
+size, so that what is smaller is tried as it is."""
+_SHORTEST = 16
+"""Voxels of an axis that are left."""
+_LARGEST_BATCH = 2
+"""The way taken is another for a batch of one."""
+_REPEATS = 3
+
+
+class Convolution(NamedTuple):
+    """A convolution or its backward pass, on an input cut to what can be tried in no time."""
+
+    backward: bool
+    x: tuple[int, ...]
+    """``(b, in, ...)``."""
+    weight: tuple[int, ...]
+    """``(out, in, *kernel)``, of a transposed one ``(in, out, *kernel)``."""
+    bias: bool
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    transposed: bool
+    output_padding: tuple[int, ...]
+    groups: int
+    wanted: tuple[bool, ...]
+    """Of the backward pass: whether gradients of input, weight and bias are asked for."""
+    dtype: str
+
+    @staticmethod
+    def of(func: Any, args: Sequence[Any]) -> Convolution:
+        """Read the arguments of ``aten::convolution`` or ``aten::convolution_backward``."""
+        backward = func is _BACKWARD
+        x, weight, bias, *rest = args[1:] if backward else args
+        stride, padding, dilation, transposed, output_padding, groups, *wanted = rest
+        return Convolution(
+            backward, _cut(x), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding), tuple(dilation),
+            transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
+            str(weight.dtype).removeprefix("torch."),
+        )  # fmt: skip
+
+    def arguments(self, columns: int) -> tuple[Any, list[Any]]:
+        """Return the operation, and arguments of so many voxels along the last axis."""
+        dtype = getattr(torch, self.dtype)
+        weight = torch.randn(self.weight).to(dtype)
+        x = torch.randn(*self.x[:-1], columns).to(dtype)
+        outputs = self.weight[1] * self.groups if self.transposed else self.weight[0]
+        bias = torch.randn(outputs).to(dtype) if self.bias else None
+        rest = [self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups]
+        if not self.backward:
+            return _FORWARD, [x, weight, bias, *rest]
+        grad = torch.ones_like(_FORWARD(x, weight, bias, *rest))
+        return _BACKWARD, [grad, x, weight, [outputs] if self.bias else None, *rest, self.wanted]
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What convolutions of other widths have in common with this one."""
+        return (self.backward, self.weight[2:], self.stride, self.padding, self.transposed, self.dtype)
+
+
+class Cost(NamedTuple):
+    """Of a convolution, as it grows with batch and space."""
+
+    scratch: float
+    """Bytes for every byte of its activations: input and output, or its gradient."""
+    fixed: float
+    """Bytes besides."""
+    seconds: float
+    """For every byte of its activations."""
+
+
+@dataclass
+class MeasuredKernels:
+    """Costs of convolutions by trial, and of everything else by what it reads and writes."""
+
+    rates: dict[str, float]
+    """Seconds, as `measure_rates` returns them."""
+    convolutions: dict[Convolution, Cost] = field(default_factory=dict)
+    unknown: dict[Convolution, None] = field(default_factory=dict)
+    """Convolutions asked for that were not tried yet."""
+
+    def scratch(self, func: Any, args: Sequence[Any]) -> list[int]:
+        """Bytes of an operation's blocks of scratch memory.
+
+        Besides convolutions these have some: a roll over several axes goes axis by axis, each time into a new tensor;
+        an operation on entries of two types first converts those of the lesser one. What is below a page is not told.
+        """
+        if func in (_FORWARD, _BACKWARD):
+            total = self._scratch(Convolution.of(func, args), _activations(func, args))
+            parts = 2 if func is _BACKWARD else 1  # input, or input and gradient, in a layout of the library's own
+            return [round(total / parts)] * parts
+        if func is _ROLL:
+            return [_bytes(args[0])] * (len(args[2]) - 1)
+        if func in _POINTWISE and all(isinstance(arg, Tensor) and arg.ndim > 0 for arg in args[:2]):
+            common = torch.promote_types(args[0].dtype, args[1].dtype)
+            return [arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common]
+        return []
+
+    def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
+        """How long an operation takes."""
+        moved = _bytes(args) + _bytes(result)
+        if func in (_FORWARD, _BACKWARD):
+            return self._cost(Convolution.of(func, args)).seconds * _activations(func, args)
+        if func in _PRODUCTS:
+            a, b = args[-2:]
+            return max(2 * a.numel() * b.shape[-1] * self.rates["product"], moved * self.rates["entries"])
+        if func is _TRANSFORM:
+            return moved * self.rates["transform"]
+        is_complex = any(isinstance(leaf, Tensor) and leaf.is_complex() for leaf in tree_leaves(result))
+        return moved * self.rates["complex" if is_complex else "entries"]
+
+    def _scratch(self, convolution: Convolution, activations: int) -> float:
+        cost = self._cost(convolution)
+        return max(0.0, cost.fixed + cost.scratch * activations)
+
+    def _cost(self, convolution: Convolution) -> Cost:
+        """As tried; until then as the most similar one, or a guess: a copy of all activations but the result."""
+        if convolution in self.convolutions:
+            return self.convolutions[convolution]
+        self.unknown[convolution] = None
+        alike = [known for known in self.convolutions if known.kind == convolution.kind]
+        if not alike:
+            return Cost(1.0 if convolution.backward else 0.5, 0.0, 0.0)
+        nearest = min(alike, key=lambda known: abs(known.weight[0] - convolution.weight[0]))
+        cost, wider = self.convolutions[nearest], convolution.weight[1] / nearest.weight[1]
+        return cost._replace(seconds=cost.seconds * wider)
+
+
+def try_convolutions(convolutions: Iterable[Convolution]) -> dict[Convolution, Cost]:
+    """Run convolutions on small spaces. In a process started with `GIVE_BACK`."""
+    return {convolution: _tried(convolution) for convolution in convolutions}
+
+
+def measure_rates() -> dict[str, float]:
+    """Time the other operations on some megabytes, in this process.
+
+    Returns
+    -------
+    Seconds of a ``"product"`` of matrices for every operation on numbers, and of a ``"transform"``, a ``"complex"``
+    operation and one on real ``"entries"`` for every byte read or written.
+    """
+    a, b = torch.randn(1, 32, 64), torch.randn(1, 64, 1 << 15)
+    image, numbers = torch.randn(4, 256, 256, dtype=torch.complex64), torch.randn(1 << 20)
+    moved = {"transform": 2 * _bytes(image), "complex": 3 * _bytes(image), "entries": 3 * _bytes(numbers)}
+    return {
+        "product": _time(lambda: torch.bmm(a, b)) / (2 * a.numel() * b.shape[-1]),
+        "transform": _time(lambda: torch.fft.fftn(image, dim=(-2, -1), norm="ortho")) / moved["transform"],
+        "complex": _time(lambda: image * image) / moved["complex"],
+        "entries": _time(lambda: numbers * numbers) / moved["entries"],
+    }
+
+
+def _tried(convolution: Convolution) -> Cost:
+    """Scratch memory on two sizes gives its law; seconds are those of the larger."""
+    columns = convolution.x[-1]
+    large, high, seconds = _try(convolution, columns)
+    half = max(columns // 2, convolution.weight[-1])
+    if half == columns:
+        return Cost(high / large, 0.0, seconds / large)
+    small, low, _ = _try(convolution, half)
+    slope = (high - low) / (large - small)
+    return Cost(slope, high - slope * large, seconds / large)
+
+
+def _try(convolution: Convolution, columns: int) -> tuple[int, int, float]:
+    """Bytes of activations, of scratch memory, and seconds."""
+    func, args = convolution.arguments(columns)
+    func(*args)  # compiles its kernel
+    before = resident_bytes()
+    forget_peak()
+    start = time.perf_counter()
+    result = func(*args)
+    seconds = time.perf_counter() - start
+    return _activations(func, args), peak_resident_bytes() - before - _bytes(result), seconds
+
+
+def _cut(x: Tensor) -> tuple[int, ...]:
+    """The input's shape, from the last axis on made shorter where it is too large to try."""
+    shape = [min(len(x), _LARGEST_BATCH), *x.shape[1:]]
+    for axis in range(x.ndim - 1, 1, -1):
+        excess = prod(shape) * x.element_size() / _TRIAL_BYTES
+        if excess > 1:
+            shape[axis] = min(shape[axis], max(_SHORTEST, round(shape[axis] / excess)))
+    return tuple(shape)
+
+
+def _time(work: Callable[[], object]) -> float:
+    work()
+    times = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _activations(func: Any, args: Sequence[Any]) -> int:
+    """Bytes of a convolution's input and output, or of input and gradient."""
+    if func is _BACKWARD:
+        return _bytes(args[0]) + _bytes(args[1])
+    x, weight, _, stride, padding, dilation, transposed, output_padding, groups = args
+    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, strict=True)
+    if transposed:
+        space = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, d, o in sizes]
+        return _bytes(x) + len(x) * weight.shape[1] * groups * prod(space) * x.element_size()
+    space = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in sizes]
+    return _bytes(x) + len(x) * weight.shape[0] * prod(space) * x.element_size()
+
+
+def _bytes(values: Any) -> int:
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(values) if isinstance(leaf, Tensor))

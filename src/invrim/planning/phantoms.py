@@ -1,0 +1,156 @@
+"""Run a program of torch for the memory it asks for, without computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from resource import getpagesize
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
+
+SMALL = 1 << 14
+"""Entries up to which a tensor is real and computed with: what programs decide on, and states of generators."""
+
+_aten = torch.ops.aten
+_BOOKKEEPING = frozenset(
+    {
+        _aten.set_.source_Storage_storage_offset,
+        _aten.set_.source_Tensor,
+        _aten.set_.source_Storage,
+        _aten._unsafe_view.default,
+        _aten._reshape_alias.default,
+        _aten.resize_.default,
+        _aten.is_pinned.default,
+    }
+)
+"""Besides views: operations that move no entries."""
+
+
+class Kernels(Protocol):
+    """What operations cost beside the tensors that they make."""
+
+    def scratch(self, func: Any, args: Sequence[Any]) -> Sequence[int]:
+        """Bytes of the blocks of memory that an operation takes while it runs."""
+
+    def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
+        """How long it runs."""
+
+
+class Phantoms(TorchDispatchMode):
+    """Inside this context tensors are asked for from the system as ever, but no entry of a large one is computed.
+
+    The C library hands out addresses for every tensor, in the order and in the sizes of the real program, so that
+    freed blocks are kept, cut up and given back as they would be; but memory that is never written to takes no place.
+    `peak` is what the program would take of it. A pass costs some 100 microseconds an operation, whatever the sizes.
+
+    Large tensors hold zeros, or anything: what the program decides on must not depend on them.
+
+    Parameters
+    ----------
+    kernels
+        What operations cost beside their results; None: nothing.
+    """
+
+    def __init__(self, kernels: Kernels | None = None) -> None:
+        super().__init__()
+        self.kernels = kernels
+        self.seconds = 0.0
+        """Of all operations so far."""
+        self.operations = 0
+        self._start = asked_for()
+        self.peak = 0
+        self._known: dict[Hashable, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.is_view or func in _BOOKKEEPING:
+            return func(*args, **kwargs)
+        self.operations += 1
+        plan = self._planned(func, args, kwargs)
+        if plan is None:
+            return func(*args, **kwargs)
+        result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
+        # Kernels make room for their results first, as a rule.
+        scratch = [] if self.kernels is None else self.kernels.scratch(func, args)
+        held = [torch.empty(size, dtype=torch.uint8) for size in scratch]
+        self.peak = max(self.peak, asked_for() - self._start)
+        del held
+        if self.kernels is not None:
+            self.seconds += self.kernels.seconds(func, args, result)
+        return result
+
+    def _planned(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Say what tensors the operation makes; None if all are small, and it can be carried out."""
+        leaves, spec = tree_flatten((args, kwargs))
+        key = (func, spec, tuple(_described(leaf) for leaf in leaves))
+        try:
+            if key not in self._known:
+                self._known[key] = _plan(func, leaves, spec)
+        except TypeError:  # an argument that cannot be looked up, e.g. a random generator
+            return _plan(func, leaves, spec)
+        return self._known[key]
+
+
+class _Plan:
+    """A tensor to be."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.shape = tensor.shape
+        self.strides = tensor.stride()
+        self.dtype = tensor.dtype
+
+
+def asked_for() -> int:
+    """Return the bytes of this process's own that the system has agreed to, taken or not (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * getpagesize()
+
+
+def _plan(func: Any, leaves: list[Any], spec: Any) -> Any:
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    small = all(tensor.numel() <= SMALL for tensor in tensors)
+    if small and tensors and func._schema.is_mutable:
+        return None
+    args, kwargs = tree_unflatten([_without_entries(leaf) for leaf in leaves], spec)
+    if "device" in kwargs or not tensors:
+        kwargs = {**kwargs, "device": torch.device("meta")}
+    try:
+        made = func(*args, **kwargs)
+    except (NotImplementedError, RuntimeError):
+        if small:  # what has no shape to be foretold, such as a number
+            return None
+        raise
+    if small and all(made_.numel() <= SMALL for made_ in tree_leaves(made) if isinstance(made_, Tensor)):
+        return None
+    return tree_map_only(Tensor, _Plan, made)
+
+
+def _phantom(plan: _Plan) -> Tensor:
+    tensor = torch.empty_strided(plan.shape, plan.strides, dtype=plan.dtype)
+    return tensor.zero_() if plan.shape.numel() <= SMALL else tensor
+
+
+def _without_entries(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+
+
+def _described(value: Any) -> Hashable:
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    return type(value), value
+
+
+def _in_place(func: Any, args: Any, kwargs: Any) -> Any:
+    """What an operation returns that writes into its arguments: these."""
+    written = {}
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = kwargs[argument.name] if argument.name in kwargs else args[position]
+            written[frozenset(argument.alias_info.before_set)] = value
+    returned = [written[frozenset(r.alias_info.before_set)] for r in func._schema.returns]
+    return None if not returned else returned[0] if len(returned) == 1 else tuple(returned)

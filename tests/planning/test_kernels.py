@@ -1,0 +1,105 @@
+"""Scratch memory of kernels is found by trial, and read off arguments right."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from invrim.planning.apart import do_apart
+from invrim.planning.kernels import GIVE_BACK, Convolution, Cost, MeasuredKernels, try_convolutions
+
+_aten = torch.ops.aten
+RATES = {"product": 1e-10, "transform": 1e-9, "complex": 1e-9, "entries": 1e-9}
+
+
+class Recorder(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls.append((func, args))
+        return func(*args, **(kwargs or {}))
+
+
+def convolved(**options):
+    layer = torch.nn.Conv2d(6, 10, 3, padding=1, **options)
+    x = torch.randn(3, 6, 20, 15, requires_grad=True)
+    with Recorder() as recorder:
+        layer(x).sum().backward()
+    return [(f, a) for f, a in recorder.calls if "convolution" in str(f)]
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"stride": 2}, {"dilation": 2}], ids=str)
+def test_a_trial_repeats_the_operation(options):
+    for func, args in convolved(**options):
+        convolution = Convolution.of(func, args)
+        again, repeated = convolution.arguments(15)
+        assert again is func
+        assert convolution.backward == ("backward" in str(func))
+        assert Convolution.of(again, repeated) == convolution
+        again(*repeated)
+
+
+def test_convolutions_that_differ_in_batch_alone_are_tried_once():
+    def of(batch):
+        args = [torch.empty(batch, 6, 20, 15), torch.empty(10, 6, 3, 3), None]
+        return Convolution.of(_aten.convolution.default, [*args, [1, 1], [1, 1], [1, 1], False, [0, 0], 1])
+
+    assert of(2) == of(5)
+    assert of(1) != of(2)
+
+
+def test_large_inputs_are_cut_from_the_last_axis_on():
+    args = [torch.empty(1, 32, 40, 200, 220, device="meta"), torch.empty(8, 32, 3, 3, 3), None]
+    rest = [[1, 1, 1], [1, 1, 1], [1, 1, 1], False, [0, 0, 0], 1]
+    shape = Convolution.of(_aten.convolution.default, [*args, *rest]).x
+    assert shape[:3] == (1, 32, 40)
+    assert shape[4] == 16
+    assert 4 * torch.Size(shape).numel() < 8e6
+
+
+def test_scratch_follows_the_law_that_was_measured():
+    (forward, args), (backward, back_args) = convolved()
+    kernels = MeasuredKernels(RATES)
+    kernels.scratch(forward, args)
+    assert list(kernels.unknown) == [Convolution.of(forward, args)]
+    kernels.convolutions[Convolution.of(forward, args)] = Cost(0.5, 1000.0, 1e-9)
+    activations = 4 * 3 * 20 * 15 * (6 + 10)
+    assert kernels.scratch(forward, args) == [round(1000 + 0.5 * activations)]
+    kernels.convolutions[Convolution.of(backward, back_args)] = Cost(1.0, 0.0, 2e-9)
+    assert kernels.scratch(backward, back_args) == [activations // 2] * 2
+    assert kernels.seconds(backward, back_args, ()) == pytest.approx(2e-9 * activations)
+
+
+def test_an_untried_width_borrows_from_the_nearest():
+    def of(width):
+        args = [torch.empty(1, width, 20, 15), torch.empty(width, width, 3, 3), None]
+        return _aten.convolution.default, [*args, [1, 1], [1, 1], [1, 1], False, [0, 0], 1]
+
+    kernels = MeasuredKernels(RATES)
+    for width, scratch in ((8, 3.0), (32, 0.5)):
+        kernels.convolutions[Convolution.of(*of(width))] = Cost(scratch, 0.0, width * 1e-9)
+    func, args = of(24)
+    assert kernels.scratch(func, args) == [4 * 24 * 20 * 15]
+    assert kernels.seconds(func, args, ()) == pytest.approx(24e-9 * 2 * 4 * 24 * 20 * 15)
+
+
+def test_rolls_and_mixed_types_take_copies():
+    kernels = MeasuredKernels(RATES)
+    x = torch.empty(2, 5, 7, dtype=torch.complex64)
+    assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == [8 * 70] * 2
+    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == [8 * 35]
+    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == []
+
+
+def test_a_trial_finds_what_is_known_to_be_there():
+    """So small a convolution torch computes itself, from a copy of the nine neighbours of every pixel."""
+    args = [torch.empty(1, 4, 100, 50), torch.empty(5, 4, 3, 3), None]
+    rest = [[1, 1], [1, 1], [1, 1], False, [0, 0], 1]
+    convolution = Convolution.of(_aten.convolution.default, [*args, *rest])
+    (cost,) = do_apart(partial(try_convolutions, [convolution]), GIVE_BACK).values()
+    counted_in = 200_000  # bytes: the system adds up a process's pages in batches
+    activations = 4 * 100 * 50 * (4 + 5)
+    assert cost.fixed + cost.scratch * activations == pytest.approx(9 * 4 * 4 * 100 * 50, abs=counted_in)
