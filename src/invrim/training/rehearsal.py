@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from invrim.training.build import build_model
 from invrim.training.loaders import require_space
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Data, Optimisation, Recipe
-from invrim.training.run import fastest_precision
+from invrim.training.run import fastest_precision, without_remarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +81,7 @@ def rehearse(
     task = ReconstructionTask(model, replace(recipe.optimisation, updates=updates, epochs=None))
     loaders = _loaders(recipe, scan, model, updates)
     watch = _Watch(stage)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
+    with without_remarks():
         trainer = _trainer(recipe, updates, watch)
         trainer.fit(task, *loaders)
     stage("end")

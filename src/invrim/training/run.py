@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -79,12 +81,7 @@ def _train(recipe: Recipe) -> Path:
     trainer = _trainer(recipe, optimisation, per_epoch, checkpoints)
     if trainer.is_global_zero:
         write_recipe(recipe)
-    with warnings.catch_warnings(), in_one_line(recipe):
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
-        warnings.filterwarnings("ignore", message=".*WeightAveraging doesn't support sharding")  # refused by the recipe
-        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
+    with without_remarks(), in_one_line(recipe):
         trainer.fit(task, training, validation, ckpt_path=last)
         weights, scores = _best(trainer, task, validation, checkpoints)
     if trainer.is_global_zero:
@@ -229,6 +226,18 @@ def _quieten() -> None:
     """Keep Lightning's remarks on devices and its other products off the terminal; warnings still come."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Leave out warnings of Lightning that do not concern our runs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # more than a small machine's cores
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")  # Lightning's own use of torch
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # in updates, not epochs
+        warnings.filterwarnings("ignore", message=".*WeightAveraging doesn't support sharding")  # refused by the recipe
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint")  # ShapeBatchSampler goes on
+        yield
 
 
 def _duration(minutes: float | None) -> timedelta | None:
