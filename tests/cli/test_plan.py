@@ -33,6 +33,9 @@ class Arithmetic:
         sizes = getattr(model, "channels", 0) + getattr(model, "steps", 0) + data.batch_size + (data.slab or 0)
         return (100 + sizes) * MB
 
+    def growth(self, less, more) -> tuple[int, float]:
+        return self.peak(more) - self.peak(less), 3.0
+
     def forecast(self, work) -> forecast.Forecast:
         peak = self.peak(work)
         held = {"parameters": 3 * MB, "gradients": 3 * MB, "optimiser": 6 * MB, "average": 0, "data": MB}
@@ -96,7 +99,7 @@ def test_proposals_are_recipe_fields_that_fit(tmp_path, capsys):
     assert fields["deepest"] == {"model": {"steps": room - 54}}
     assert fields["largest batch"] == {"data": {"batch_size": room - 60}}
     assert fields["largest slab"] == {"data": {"slab": room - 42}}
-    start = next(n for n, line in enumerate(lines) if line.startswith("deepest: 250 MB, 2 s an update"))
+    start = next(n for n, line in enumerate(lines) if line.startswith("deepest: 250 MB, 34.6 s an update"))
     assert yaml.safe_load("\n".join(lines[start + 1 : start + 3])) == fields["deepest"]
 
 

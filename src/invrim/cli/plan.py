@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -164,8 +165,26 @@ def _proposals(planner: Planner, recipe: Recipe, scan: Scan, room: int, base: Fo
         changed = variation.of(recipe, size)
         return planner.peak(partial(rehearse, changed, scan)) + loaders(changed)
 
+    def further(variation: Variation) -> Proposal | None:
+        """As many more as there is room for, when each takes as much as the one before."""
+        now, total = variation.now, base.worst + loaders(recipe)
+        more, longer = planner.growth(*(partial(rehearse, variation.of(recipe, n), scan) for n in (now, 2 * now)))
+        size = now + math.floor((room - total) * now / max(1, more))
+        if size < variation.smallest:
+            return None
+        grown = (size - now) / now
+        return Proposal(
+            name=variation.name, fields=variation.fields(size), bytes=round(total + grown * more),
+            seconds=base.seconds + grown * longer,
+        )  # fmt: skip
+
     varied = variations(recipe)
-    found = [_fitting(variation, room, partial(need, variation), partial(proposal, variation)) for variation in varied]
+    found = [
+        further(variation)
+        if variation.is_even
+        else _fitting(variation, room, partial(need, variation), partial(proposal, variation))
+        for variation in varied
+    ]
     fitting = [one for one in found if one is not None]
     if not fitting:
         smallest = [proposal(variation, min(variation.smallest, variation.now)) for variation in varied]

@@ -130,6 +130,12 @@ class Planner:
                 return math.inf
             raise
 
+    def growth(self, less: Work, more: Work) -> tuple[int, float]:
+        """Bytes and seconds that one run takes beyond another, whatever becomes of freed blocks."""
+        runs = [do_apart(partial(foresee, work, self._kernels), GIVE_BACK)[0] for work in (less, more)]
+        seconds = [run.seconds + run.operations * self._overhead for run in runs]
+        return runs[1].peak - runs[0].peak, seconds[1] - seconds[0]
+
     @property
     def worker(self) -> int:
         """Bytes of a process that loads data, besides its batches: what a fork of the training process soon has of its

@@ -31,6 +31,8 @@ class Variation:
     """What the recipe says at a size, by group and name."""
     smallest: int = 1
     """Size below which there is no such recipe."""
+    is_even: bool = False
+    """Whether going one further takes as much every time."""
 
     def of(self, recipe: Recipe, size: int) -> Recipe:
         """Return the recipe at a size."""
@@ -70,4 +72,5 @@ def _depth(model: Any) -> Variation | None:
     if isinstance(model, PresetOptions | UNetOptions):
         return None
     field = "cascades" if isinstance(model, VarNetOptions) else "steps"
-    return Variation("deepest", getattr(model, field), lambda n: {"model": {field: n}})
+    is_even = getattr(model, "memory_budget", None) is None
+    return Variation("deepest", getattr(model, field), lambda n: {"model": {field: n}}, is_even=is_even)
