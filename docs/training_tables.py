@@ -11,16 +11,13 @@ MODELS = {"irim": "i-RIM, running average", "unet": "U-Net, dropout"}
 
 def kills_table(result: dict[str, Any]) -> str:
     """One line a model."""
-    head = ["model", "kills", "of them while writing", "runs", "with the same weights", "a run", "going on costs"]
+    head = ["model", "kills", "of them while writing", "runs that ended", "with the same weights"]
     body = [
-        [
-            MODELS[name], *(str(facts[key]) for key in ("kills", "kills_while_writing", "runs", "identical")),
-            f"{facts['seconds_of_a_run']:.0f} s", f"{facts['seconds_to_go_on']:.0f} s",
-        ]
+        [MODELS[name], *(str(facts[key]) for key in ("kills", "kills_while_writing", "runs", "identical"))]
         for name, facts in result["results"].items()
-    ]  # fmt: skip
-    what = f"{result['setting']['updates']} updates a run, by SIGKILL at random moments"
-    return f"{table(head, body)}\n\n{what}; most of what going on costs is importing libraries; {origin(result)}."
+    ]
+    what = f"{result['setting']['updates']} updates a run, killed by SIGKILL at random moments"
+    return f"{table(head, body)}\n\n{what}; {origin(result)}."
 
 
 def endurance_sentence(result: dict[str, Any]) -> str:
