@@ -36,9 +36,9 @@ def test_the_measured_gain_over_filtered_back_projection():
     assert all(scores["i-RIM"] > scores["FBP"] + BAR for scores in groups.values())
 
 
-def test_the_measured_place_between_wiener_and_total_variation():
-    """The page says ahead of the one, level with the other."""
+def test_the_measured_place_before_wiener_and_total_variation():
+    """The page says past both, by less than 2 dB the one."""
     scores = results("deconvolution")["mean"].values()
     mean = {method: sum(one[method] for one in scores) / len(scores) for method in ("Wiener", "TV", "i-RIM")}
-    assert mean["i-RIM"] > mean["Wiener"] + 1
-    assert abs(mean["i-RIM"] - mean["TV"]) < 0.25
+    assert mean["Wiener"] + 1 < mean["i-RIM"] < mean["Wiener"] + 2
+    assert mean["i-RIM"] > mean["TV"] + 0.25

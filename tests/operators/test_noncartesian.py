@@ -195,6 +195,16 @@ def test_models_that_know_only_the_grid_say_so():
         VarNet()(fidelity)
 
 
+@pytest.fixture
+def one_thread():
+    """Several add up samples in any order, so that weights differ in their last bits from one call to the next."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_weights_that_nobody_gave_are_density_compensation():
     y = noise(2, 1, 4, 11)
     expected = noncartesian_fidelity(y, TRAJECTORY[2], SPACE[2], weights=density_compensation(TRAJECTORY[2], SPACE[2]))

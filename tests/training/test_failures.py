@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from invrim.errors import FileError, RunError
+from invrim.errors import FileError, MemoryBudgetError, RunError
 from invrim.training import train
 from invrim.training.module import ReconstructionTask
 from training.test_resuming import at
@@ -53,11 +53,12 @@ def test_what_runs_out_is_said_in_one_line(recipe, monkeypatch, error, expected,
     assert "start again to go on from it" in str(raised.value)
 
 
-def test_errors_of_ones_own_are_not_hidden(recipe, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryBudgetError("too little")], ids=["bug", "told already"])
+def test_other_errors_are_not_hidden(recipe, monkeypatch, error):
     def fail(task, batch):
-        raise RuntimeError("a bug")
+        raise error
 
     monkeypatch.setattr(ReconstructionTask, "loss", fail)
-    with pytest.raises(RuntimeError, match=r"^a bug$") as raised:
+    with pytest.raises(type(error), match=rf"^{error}$") as raised:
         train(recipe(2))
-    assert type(raised.value) is RuntimeError
+    assert type(raised.value) is type(error)

@@ -40,9 +40,9 @@ class At(Callback):
 @pytest.fixture
 def at(monkeypatch):
     """Have the next runs do something at an update, after a checkpoint was written there."""
-    averaging = running._averaging
+    averaging = running.averaging
     callbacks: list[At] = []
-    monkeypatch.setattr(running, "_averaging", lambda recipe: [*averaging(recipe), *callbacks])
+    monkeypatch.setattr(running, "averaging", lambda recipe: [*averaging(recipe), *callbacks])
 
     def arrange(update, action):
         callbacks[:] = [At(update, action)]

@@ -150,11 +150,11 @@ def checkpoints_in(folder: Path) -> Iterator[tuple[int, Path]]:
         name = _NAME.fullmatch(path.name)
         if name is None:
             continue
-        if _hash(path) == name[2]:
+        if (found := _hash(path)) == name[2]:
             yield int(name[1]), path
         else:
             warnings.warn(
-                f"{path}: expected a checkpoint with the hash {name[2]} of its name, got {_hash(path)}: it is damaged. "
+                f"{path}: expected a checkpoint with the hash {name[2]} of its name, got {found}: it is damaged. "
                 f"The one before it is taken.",
                 stacklevel=2,
             )

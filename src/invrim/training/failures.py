@@ -23,49 +23,42 @@ def in_one_line(recipe: Recipe) -> Iterator[None]:
     Raises
     ------
     RunError
-        Memory did not suffice, or a loader's process was killed.
+        Memory did not suffice, or a process of the run was killed.
     FileError
-        A log or a checkpoint could not be written, or a file not be read.
+        A log could not be written.
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise RunError(
-            f"expected to train in the memory there is, got: {_first_line(error)} {_GO_ON} `invrim plan` tells what "
-            f"fits; model.memory_budget, model.tile and a smaller data.batch_size take less."
-        ) from error
-    except OSError as error:
-        if isinstance(error, InvrimError):
-            raise
-        raise FileError(f"cannot go on in {recipe.out}: {reason(error)}. {_GO_ON}") from error
-    except RuntimeError as error:
-        if isinstance(error, InvrimError):
-            raise
-        _say_which(error)
+    except InvrimError:
         raise
+    except OSError as error:
+        raise FileError(f"cannot go on in {recipe.out}: {reason(error)}. {_GO_ON}") from error
+    except (MemoryError, RuntimeError) as error:
+        said = _in_one_line(error)
+        if said is None:
+            raise
+        raise RunError(said) from error
 
 
-def _say_which(error: RuntimeError) -> None:
+def _in_one_line(error: MemoryError | RuntimeError) -> str | None:
+    """What to say of a failure from outside; None of one that is not."""
     text = str(error)
-    if killed := re.search(
-        r"DataLoader worker \(pid\(?s?\)?:? ?([\d, ]+)\).*?(?:killed by signal: (\w+)|exited)", text
-    ):
-        raise RunError(
+    first = (text.splitlines() or [type(error).__name__])[0].rstrip(".") + "."
+    # The last is how torch says it on a CPU.
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in text:
+        return (
+            f"expected to train in the memory there is, got: {first} {_GO_ON} `invrim plan` tells what fits; "
+            f"model.memory_budget, model.tile and a smaller data.batch_size take less."
+        )
+    if killed := _KILLED.search(text):
+        return (
             f"expected loader processes to live as long as the run, got process {killed[1].strip()} killed"
             f"{f' by signal {killed[2]}' if killed[2] else ''}. Often memory ran out: lower data.workers or "
             f"data.batch_size. {_GO_ON}"
-        ) from error
+        )
     if isinstance(error, torch.distributed.DistBackendError) or "gloo/transport" in text:
-        raise RunError(
-            f"expected all processes of the run to live as long as it, got one that ended: {_first_line(error)} Its "
-            f"own message says why. {_GO_ON}"
-        ) from error
-    if "not enough memory" in text:  # how torch says it on a CPU
-        raise RunError(
-            f"expected to train in the memory there is, got: {_first_line(error)} {_GO_ON} `invrim plan` tells what "
-            f"fits; model.memory_budget, model.tile and a smaller data.batch_size take less."
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."
+        return (
+            f"expected all processes of the run to live as long as it, got one that ended: {first} Its own message "
+            f"says why. {_GO_ON}"
+        )
+    return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -24,7 +24,7 @@ from invrim.training.build import build_model
 from invrim.training.loaders import require_space
 from invrim.training.module import ReconstructionTask
 from invrim.training.recipe import Data, Optimisation, Recipe
-from invrim.training.run import fastest_precision, without_remarks
+from invrim.training.run import averaging, fastest_precision, without_remarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +157,6 @@ class _Watch(Callback):
 def _trainer(recipe: Recipe, updates: int, watch: Callback) -> Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    decay = recipe.optimisation.ema_decay
-    averaging: list[Callback] = [] if decay is None else [EMAWeightAveraging(decay=decay, use_buffers=False)]
     return Trainer(
         accelerator="cpu",
         devices=1,
@@ -172,7 +170,7 @@ def _trainer(recipe: Recipe, updates: int, watch: Callback) -> Trainer:
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,
-        callbacks=[*averaging, watch],
+        callbacks=[*averaging(recipe), watch],
         enable_progress_bar=False,
         enable_model_summary=False,
     )

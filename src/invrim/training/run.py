@@ -113,7 +113,7 @@ def _trainer(recipe: Recipe, optimisation: Optimisation, per_epoch: int, checkpo
         logger=[logger(recipe.out, "logs", _next_log(recipe.out)) for logger in (CSVLogger, TensorBoardLogger)],
         callbacks=[
             checkpoints,  # first: at the end of a run averaging puts its weights in the place of the last
-            *_averaging(recipe),
+            *averaging(recipe),
             Interruption(checkpoints),
             SeededBatches(recipe.seed),
             FiniteUpdates(recipe.out, optimisation.max_skipped),
@@ -136,7 +136,8 @@ def _strategy(recipe: Recipe) -> ModelParallelStrategy | Literal["auto"]:
     )
 
 
-def _averaging(recipe: Recipe) -> list[Callback]:
+def averaging(recipe: Recipe) -> list[Callback]:
+    """Keep a running average of the weights, if the recipe says so."""
     decay = recipe.optimisation.ema_decay
     return [] if decay is None else [EMAWeightAveraging(decay=decay, use_buffers=False)]
 
@@ -185,9 +186,10 @@ def _best(
     if not isinstance(trainer.strategy, ModelParallelStrategy):  # whose parts are those of the file already
         task.load_state_dict(last)
     scores = {"updates": trainer.global_step, **_validate(trainer, task, validation)}
-    if not checkpoints.best_scores or checkpoints.best_scores["ssim"] <= scores["ssim"] or checkpoints.best is None:
+    if not checkpoints.best_scores or checkpoints.best_scores["ssim"] <= scores["ssim"]:
         return last, scores
-    return _weights_in(checkpoints.best), checkpoints.best_scores
+    best = checkpoints.best
+    return (last, scores) if best is None else (_weights_in(best), checkpoints.best_scores)
 
 
 def _weights_in(checkpoint: Path) -> dict[str, Any]:
