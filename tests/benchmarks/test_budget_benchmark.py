@@ -1,20 +1,15 @@
 """The budget benchmark runs, and what it measures in fresh processes is within the budgets."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.script import run_script
 
 
 def test_the_resident_set_stays_within_the_budgets(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "budget.py"), "--out", str(tmp_path)]
-    command += ["--depth", "6", "--channels", "16", "--size", "256", "--budgets", "3", "--repeats", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
+    run_script(
+        "budget.py", "--out", tmp_path, "--depth", "6", "--channels", "16", "--size", "256", "--budgets", "3",
+        "--repeats", "1",
+    )  # fmt: skip
     rows = json.loads((tmp_path / "budget.json").read_text(encoding="utf-8"))["results"]
     assert len(rows) == 3
     for row in rows:

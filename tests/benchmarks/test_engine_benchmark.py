@@ -2,15 +2,12 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 from torch import nn
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.script import ROOT, run_script
 
 
 def test_engines_are_compared_in_time_memory_and_gradients(tmp_path):
@@ -61,10 +58,6 @@ def _engines(monkeypatch):
 
 def _run(folder: Path, *arguments: str) -> dict[str, dict]:
     """Engine -> facts of the quick benchmark at one size."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "engine.py"), "--quick", "--out", str(folder), *arguments]
-    command += ["--sizes", "2d-stride2", "--precisions", "float32"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
+    run_script("engine.py", "--quick", "--out", folder, *arguments, "--sizes", "2d-stride2", "--precisions", "float32")
     envelope = json.loads((folder / "engine-quick.json").read_text(encoding="utf-8"))
     return {facts["engine"]: facts for facts in envelope["results"]["measurements"]}

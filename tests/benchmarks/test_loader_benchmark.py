@@ -1,19 +1,12 @@
 """The loader's benchmark runs, and answers what it asks."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.script import run_script
 
 
 def test_loading_is_measured_against_training(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "loader.py"), "--quick", "--out", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
+    run_script("loader.py", "--quick", "--out", tmp_path)
     results = json.loads((tmp_path / "loader-quick.json").read_text(encoding="utf-8"))["results"]
     rows = results["loading"]
     assert [(row["cache"], row["workers"]) for row in rows] == [

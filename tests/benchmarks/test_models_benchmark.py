@@ -1,33 +1,18 @@
 """The benchmark of models trains, weighs and scores what it says, from data of its own."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
+from benchmarks.script import run_script
 from scans import scan_file
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_model_is_trained_scored_and_weighed(tmp_path):
     for folder, coils in (("train", 1), ("val", 1), ("test", 1), ("real", 3)):
         scan_file(tmp_path / "data" / folder, f"{folder}.h5", coils=coils, slices=2)
-    command = [sys.executable, str(ROOT / "benchmarks" / "models.py"), "steps", "--entries", "steps-2"]
-    command += [
-        "--updates",
-        "2",
-        "--data",
-        str(tmp_path / "data"),
-        "--out",
-        str(tmp_path),
-        "--runs",
-        str(tmp_path / "runs"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
+    run_script(
+        "models.py", "steps", "--entries", "steps-2", "--updates", "2", "--data", str(tmp_path / "data"),
+        "--out", tmp_path, "--runs", str(tmp_path / "runs"), OMP_NUM_THREADS="1",
+    )  # fmt: skip
     facts = json.loads((tmp_path / "steps.json").read_text(encoding="utf-8"))["results"]["entries"]["steps-2"]
     assert facts["updates"] == 2
     assert set(facts["scores"]) == {"test 4x", "test 8x", "real 4x", "real 8x"}

@@ -1,19 +1,12 @@
 """The benchmark of the planner runs, and even where libraries are all but everything a forecast is no guess."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.script import run_script
 
 
 def test_a_plan_is_compared_with_training(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "planner.py"), "--quick", "--out", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
+    run_script("planner.py", "--quick", "--out", tmp_path)
     found = json.loads((tmp_path / "planner.json").read_text(encoding="utf-8"))["results"]
     assert found["summary"]["cases"] == len(found["cases"]) == 2
     for row in found["cases"]:

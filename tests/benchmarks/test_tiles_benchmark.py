@@ -1,20 +1,12 @@
 """The tiles benchmark runs, and what it measures in fresh processes keeps the project's bars."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.script import run_script
 
 
 def test_tiles_keep_the_peak_at_three_states_at_any_depth(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "tiles.py"), "--out", str(tmp_path)]
-    command += ["--cases", "small", "--modes", "invert", "--repeats", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert process.returncode == 0, process.stderr
+    run_script("tiles.py", "--out", tmp_path, "--cases", "small", "--modes", "invert", "--repeats", "1")
     (row,) = json.loads((tmp_path / "tiles.json").read_text(encoding="utf-8"))["results"]["measurements"]
     assert row["time_ratio"] > 0
     for peaks in row["peak_bytes"].values():
