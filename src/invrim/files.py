@@ -1,6 +1,7 @@
 """Files that are either complete or absent."""
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -172,6 +173,12 @@ def require_writable(folder: Path) -> None:
         raise WriteError(
             f"cannot write into {folder}: {reason(error)}. Choose a folder that can be written and has room."
         ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's content, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(folder: Path) -> Path:

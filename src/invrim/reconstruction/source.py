@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from invrim.files import require_file
+from invrim.files import require_file, sha256_of
 
 _PAIR = (".cfl", ".hdr")
 """Of BART, whose scans are two files."""
@@ -21,7 +20,7 @@ def source_of(path: Path) -> dict[str, Any]:
     """Name, size, time of change and SHA-256 of a scan's files, plain values for JSON. Reads them once."""
     for file in files_of(path):
         require_file(file)
-    return {"name": path.name, **_stamp(path), "sha256": {file.name: _hash_of(file) for file in files_of(path)}}
+    return {"name": path.name, **_stamp(path), "sha256": {file.name: sha256_of(file) for file in files_of(path)}}
 
 
 def is_same_source(path: Path, source: object) -> bool:
@@ -38,11 +37,6 @@ def is_same_source(path: Path, source: object) -> bool:
     if all(source.get(name) == value for name, value in stamp.items()):
         return True
     return source.get("bytes") == stamp["bytes"] and source.get("sha256") == source_of(path)["sha256"]
-
-
-def _hash_of(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> dict[str, int]:

@@ -8,7 +8,6 @@ either of them knows.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import warnings
@@ -24,10 +23,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from invrim.errors import FileError, RunError
-from invrim.files import make_folder, reason
+from invrim.files import make_folder, reason, sha256_of
 
 FOLDER = "checkpoints"
-_NAME = re.compile(r"update-(\d+)-([0-9a-f]{16})\.ckpt")
+_DIGITS = 16
+"""Of the hash in a name."""
+_NAME = re.compile(rf"update-(\d+)-([0-9a-f]{{{_DIGITS}}})\.ckpt")
 _PARTIAL = ".partial-"
 _KEPT = 2
 """The last ones: should the newest be damaged on the disk, there is the one before."""
@@ -213,8 +214,7 @@ def _require_intact(path: Path) -> None:
 
 
 def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sha256_of(path)[:_DIGITS]
 
 
 def _through_to_disk(folder: Path) -> None:
