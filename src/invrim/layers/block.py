@@ -150,7 +150,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             return _shear_(z, lifting, tiles, grid, sign=1)
 
     def _tiles(self, z: Tensor) -> list[Tile]:
-        tile, shard = self.tile, self.net.shard
+        tile, shard = self.tile, getattr(self.net, "shard", None)  # a net of the user's own knows nothing of shards
         if tile is not None and shard is not None:
             tile = shard.whole_along(tile, z.shape[2:])
         return tiles_of(z.shape[2:], tile, self.stride)

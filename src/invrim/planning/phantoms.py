@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from resource import getpagesize
@@ -61,6 +62,7 @@ class Phantoms(TorchDispatchMode):
         self.seconds = 0.0
         """Of all operations so far."""
         self.operations = 0
+        gc.collect()  # else garbage of before, let go of inside, would count as memory that the program gave back
         self._start = asked_for()
         self.peak = 0
         self._known: dict[Hashable, Any] = {}
