@@ -79,11 +79,16 @@ def raw_files_table(result: dict[str, Any]) -> str:
     """One line a file that has a truth to compare with."""
     head = ["file", "conventional start", "i-RIM"]
     body = [
-        [title, *(f"{facts[name]['psnr']:.2f} / {facts[name]['ssim']:.3f}" for name in ("start", "i-RIM"))]
+        [title, *(" / ".join(_scores_of_raw_file(facts[name])) for name in ("start", "i-RIM"))]
         for title, facts in result["results"].items()
         if facts
     ]
-    return f"{table(head, body)}\n\nPSNR in dB / SSIM, protocol `{result['setting']['protocol']}`; {origin(result)}."
+    what = f"PSNR in dB / SSIM, protocol `{result['setting']['protocol']}` / SSIM of the object alone"
+    return f"{table(head, body)}\n\n{what}; {origin(result)}."
+
+
+def _scores_of_raw_file(facts: dict[str, float]) -> list[str]:
+    return [f"{facts['psnr']:.2f}", f"{facts['ssim']:.3f}", f"{facts['ssim_of_object']:.3f}"]
 
 
 def loader_table(result: dict[str, Any]) -> str:

@@ -35,6 +35,8 @@ class PointScan:
     """Of the image."""
     fov: tuple[float, float, float] = (96.0, 88.0, 5.0)
     oversampling: int = 2
+    phase_margin: int = 0
+    """Lines that are encoded beyond those of the image."""
     coils: int = 3
     slices: int = 1
     slice_distance: float = 6.0
@@ -52,8 +54,17 @@ class PointScan:
     """Worthless samples before every readout."""
 
     @property
+    def lines_encoded(self) -> int:
+        return self.matrix[1] + self.phase_margin
+
+    @property
+    def height_encoded(self) -> float:
+        return self.fov[1] * self.lines_encoded / self.matrix[1]
+
+    @property
     def header(self) -> str:
         x, y, z = self.matrix
+        lines = self.lines_encoded
         width, height, depth = self.fov
         parallel = (
             f"<parallelImaging><accelerationFactor><kspace_encoding_step_1>{self.acceleration}"
@@ -61,9 +72,9 @@ class PointScan:
             "<calibrationMode>embedded</calibrationMode></parallelImaging>"
         )
         return XML.format(
-            coils=self.coils, last=y - 1, centre=y // 2 if self.centre is None else self.centre,
+            coils=self.coils, last=lines - 1, centre=lines // 2 if self.centre is None else self.centre,
             trajectory="cartesian", parallel=parallel,
-            encoded=SPACE.format(x * self.oversampling, y, z, width * self.oversampling, height, depth),
+            encoded=SPACE.format(x * self.oversampling, lines, z, width * self.oversampling, self.height_encoded, depth),
             image=SPACE.format(x, y, z, width, height, depth),
         )  # fmt: skip
 
@@ -71,7 +82,7 @@ class PointScan:
         """Direct sum over the points, ``(coil, samples)``; each coil sees another phase and weight."""
         n = self.matrix[0] * self.oversampling
         kx = (np.arange(n) - n // 2) / (self.fov[0] * self.oversampling)
-        ky = (step - (self.matrix[1] // 2 if self.centre is None else self.centre)) / self.fov[1]
+        ky = (step - (self.lines_encoded // 2 if self.centre is None else self.centre)) / self.height_encoded
         kz = (partition - self.matrix[2] // 2) / self.fov[2]
         samples = np.zeros((self.coils, n), np.complex64)
         for number, (point, amplitude) in enumerate(zip(self.points, self.brightness, strict=True)):
@@ -100,11 +111,11 @@ class PointScan:
 
     def acquisitions(self) -> list[ismrmrd.Acquisition]:
         found = []
-        _, y, z = self.matrix
+        z = self.matrix[2]
         for repetition in range(self.repetitions):
             for number in reversed(range(self.slices)):  # not in the order of their places
                 centre = np.asarray(self.position) + number * self.slice_distance * self.directions[2]
-                for step in range(y) if self.lines is None else self.lines(repetition):
+                for step in range(self.lines_encoded) if self.lines is None else self.lines(repetition):
                     for partition in range(z):
                         for average in range(self.averages):
                             samples = self.readout(step, partition, centre) * (1 + average - (self.averages - 1) / 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.formats.test_ismrmrd import ORIENTATIONS, in_plane
+from data.formats.test_ismrmrd import ORIENTATIONS, SIZES, in_plane
 from data.ismrmrd_files import PointScan
 from invrim.data.formats.opening import open_scan
 from invrim.models import IRIM
@@ -73,11 +73,14 @@ def brightest(image):
 
 
 @pytest.mark.parametrize("directions", ORIENTATIONS.values(), ids=ORIENTATIONS)
-@pytest.mark.parametrize("matrix", [(48, 40, 1), (47, 41, 1)], ids=["even", "odd"])
-def test_a_point_lands_at_its_place(server, directions, matrix):
+@pytest.mark.parametrize(("matrix", "phase_margin"), SIZES.values(), ids=SIZES)
+def test_a_point_lands_at_its_place(server, directions, matrix, phase_margin):
     position = (1.0, -2.0, 3.0)
     point = in_plane(directions, position)[1]
-    scan = PointScan(points=[point], brightness=[1], directions=directions, position=position, matrix=matrix)
+    scan = PointScan(
+        points=[point], brightness=[1], directions=directions, position=position, matrix=matrix,
+        phase_margin=phase_margin,
+    )  # fmt: skip
     (image,) = converse(server, encoded(scan)).images
     assert image.field_of_view[:] == pytest.approx((96, 88, 5))
     assert np.abs(brightest(image) - point).max() < 1.8, "a voxel is 2.2 mm"

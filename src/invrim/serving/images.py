@@ -48,11 +48,12 @@ def images_of(stack: Tensor, plan: Plan, head: np.ndarray, series: Series) -> li
     """
     heads = heads_of_images(plan, head)
     volumes = _volumes(stack, plan.encoding)
+    shift = _shift_of_middle(plan.encoding, volumes.shape[:0:-1])
     if max(volumes.shape[1:]) > _LARGEST:
         raise DataError(f"expected at most {_LARGEST} voxels along an axis, got {max(volumes.shape[1:])}.")
     millimetres = _voxel(plan.encoding)
     numbers = itertools.count(1)
-    return [_image(volumes[n], heads[n], millimetres, next(numbers), series) for n in sorted(heads)]
+    return [_image(volumes[n], _moved(heads[n], shift), millimetres, next(numbers), series) for n in sorted(heads)]
 
 
 def _volumes(stack: Tensor, encoding: Encoding) -> np.ndarray:
@@ -71,6 +72,24 @@ def _voxel(encoding: Encoding) -> Sequence[float]:
     x, y, _ = encoding.image_size
     width, height, depth = encoding.image_fov_mm
     return width / x, height / y, depth
+
+
+def _shift_of_middle(encoding: Encoding, size: Sequence[int]) -> np.ndarray:
+    """Millimetres along readout, phase encoding and partition from voxel ``n // 2`` encoded to that of the image.
+
+    Not 0 where `crop_centre` makes an odd number of an even one. The readout is cropped about its middle.
+    """
+    if not encoding.is_cartesian:
+        return np.zeros(3)
+    before, after = np.array([size[0], *encoding.matrix[1:]]), np.array(size)
+    return (after // 2 + (before - after) // 2 - before // 2) * np.array(encoding.spacing)
+
+
+def _moved(head: np.ndarray, millimetres: np.ndarray) -> np.ndarray:
+    """Header of a readout at a position further along its three directions."""
+    moved = head.copy()
+    moved["position"] = head["position"] + millimetres @ [head["read_dir"], head["phase_dir"], head["slice_dir"]]
+    return moved
 
 
 def _image(

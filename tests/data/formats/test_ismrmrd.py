@@ -27,6 +27,10 @@ ORIENTATIONS = {
     "sagittal": _SIDEWAYS,
     "oblique": np.linalg.qr(np.array([[0.8, 0.3, 0.2], [-0.2, 0.9, 0.3], [0.1, -0.4, 0.9]]))[0].T,
 }
+SIZES = {
+    "even": ((48, 40, 1), 0), "odd": ((47, 41, 1), 0), "odd of even": ((48, 41, 1), 7), "even of odd": ((48, 40, 1), 7),
+}  # fmt: skip
+"""Of an image, and how many phase encodings there are beyond it."""
 
 
 def images_of(path):
@@ -54,11 +58,12 @@ def brightest(nifti):
 
 
 @pytest.mark.parametrize("directions", ORIENTATIONS.values(), ids=ORIENTATIONS)
-@pytest.mark.parametrize("matrix", [(48, 40, 1), (47, 41, 1)], ids=["even", "odd"])
-def test_points_come_out_where_they_are(tmp_path, directions, matrix):
+@pytest.mark.parametrize(("matrix", "phase_margin"), SIZES.values(), ids=SIZES)
+def test_points_come_out_where_they_are(tmp_path, directions, matrix, phase_margin):
     position = (1.0, -2.0, 3.0)
     points = in_plane(directions, position)
-    raw = PointScan(points=points, directions=directions, position=position, matrix=matrix).write(tmp_path / "a.h5")
+    scan = PointScan(points=points, directions=directions, position=position, matrix=matrix, phase_margin=phase_margin)
+    raw = scan.write(tmp_path / "a.h5")
     reconstruct_file(ZeroFilled(), raw, Job(out=tmp_path / "out", also=("nifti",)))
     ras = np.stack(points) * [-1, -1, 1]
     assert np.abs(brightest(tmp_path / "out" / "a.nii.gz") - ras).max() < 1.8, "a voxel is 2.2 mm"
