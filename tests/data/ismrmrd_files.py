@@ -64,7 +64,7 @@ class PointScan:
     @property
     def header(self) -> str:
         x, y, z = self.matrix
-        lines = self.lines_encoded
+        lines, lines_height = self.lines_encoded, self.height_encoded
         width, height, depth = self.fov
         parallel = (
             f"<parallelImaging><accelerationFactor><kspace_encoding_step_1>{self.acceleration}"
@@ -74,7 +74,7 @@ class PointScan:
         return XML.format(
             coils=self.coils, last=lines - 1, centre=lines // 2 if self.centre is None else self.centre,
             trajectory="cartesian", parallel=parallel,
-            encoded=SPACE.format(x * self.oversampling, lines, z, width * self.oversampling, self.height_encoded, depth),
+            encoded=SPACE.format(x * self.oversampling, lines, z, width * self.oversampling, lines_height, depth),
             image=SPACE.format(x, y, z, width, height, depth),
         )  # fmt: skip
 
