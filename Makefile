@@ -61,6 +61,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/planner.py
 	$(BIN)/python benchmarks/nufft.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/scaling_figure.py
 	$(BIN)/python docs/fill_tables.py
 
 instruments: $(VENV)/.dev

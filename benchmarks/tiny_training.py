@@ -16,13 +16,13 @@ SCANS = {"train": {"a.h5": 1, "b.h5": 3, "c.h5": 1}, "validation": {"d.h5": 1}}
 SLICES, SIZE = 3, (48, 40)
 
 
-def write_scans(folder: Path) -> None:
+def write_scans(folder: Path, size: tuple[int, int] = SIZE) -> None:
     """Write scans of blurred noise into ``folder / "train"`` and ``folder / "validation"``."""
     rng = np.random.default_rng(0)
     for kind, files in SCANS.items():
         (folder / kind).mkdir(parents=True)
         for name, coils in files.items():
-            stack = np.cumsum(rng.standard_normal((SLICES, *SIZE)), axis=-1)
+            stack = np.cumsum(rng.standard_normal((SLICES, *size)), axis=-1)
             volume = simulate_volume(np.abs(stack).astype(np.float32), name, coils=coils, snr=40)
             write_acquisition(folder / kind / name, volume)
 
