@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import training_tables
 import volume_tables
 from engine_tables import budget_table, engines_table
 from instrument_tables import instrument_table
@@ -29,7 +30,6 @@ from stability_tables import (
     training_table,
     untrained_table,
 )
-from training_tables import endurance_sentence, kills_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -168,6 +168,12 @@ PAGES: dict[Path, Regions] = {
     },
     ROOT / "docs" / "planning.md": {"planner": ("planner.json", planner_table)},
     ROOT / "docs" / "raw_files.md": {"raw_files": ("raw_files.json", raw_files_table)},
+    ROOT / "docs" / "scaling.md": {
+        "depth": ("scaling.json", training_tables.depth_table),
+        "volume": ("scaling.json", training_tables.volume_table),
+        "processes": ("scaling.json", training_tables.processes_table),
+        "checkpoints": ("scaling.json", training_tables.checkpoints_table),
+    },
     ROOT / "docs" / "stability.md": {
         "rates": ("stability.json", rates_table),
         "training": ("stability.json", training_table),
@@ -178,8 +184,8 @@ PAGES: dict[Path, Regions] = {
         "gain": ("stability.json", gain_table),
     },
     ROOT / "docs" / "training.md": {
-        "kills": ("kills.json", kills_table),
-        "endurance": ("endurance.json", endurance_sentence),
+        "kills": ("kills.json", training_tables.kills_table),
+        "endurance": ("endurance.json", training_tables.endurance_sentence),
     },
     ROOT / "docs" / "trajectories.md": {"nufft": ("nufft.json", nufft_table)},
     ROOT / "docs" / "volumes.md": {
