@@ -21,7 +21,9 @@ __all__ = ["at", "recipe"]
 def test_a_loader_that_the_system_kills(recipe, at):
     made = recipe(40)
     at(3, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()])
-    with pytest.raises(RunError, match=r"got process \d+ killed( by signal Killed)?\. Often memory ran out: lower data\."):
+    with pytest.raises(
+        RunError, match=r"got process \d+ killed( by signal Killed)?\. Often memory ran out: lower data\."
+    ):
         train(replace(made, data=replace(made.data, workers=1)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-import statistics
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,9 @@ Stage = Callable[[str], None]
 Work = Callable[[Stage], Mapping[str, int]]
 """A short training run, which picklable functions make; returns what it holds, in bytes by name."""
 
-_PASSES = 3
+_PASSES = 5
+_BLOCKS, _LARGEST_BLOCK = 64, 1 << 16
+"""Of a heap's disorder."""
 _NO_ADDRESSES = "can't allocate memory"
 """What torch says then."""
 
@@ -55,9 +57,7 @@ class Forecast:
     working: int
     """Activations and working space: all else at the peak."""
     peak: int
-    """Their sum: the largest resident set of the training process."""
-    worst: int
-    """The largest peak of several passes: where freed blocks are found again differs from run to run."""
+    """Their sum: the largest resident set of the training process, in the worst of several passes."""
     in_validation: bool
     """Whether it is validation that needs the most."""
     seconds: float
@@ -99,22 +99,19 @@ class Planner:
         self._workshop.__exit__(kind, error, traceback)
 
     def forecast(self, work: Work, *, passes: int = _PASSES) -> Forecast:
-        """Foresee a run; the peak is the median of so many passes.
+        """Foresee a run; the peak is the largest of so many passes.
 
+        Where freed blocks are found again differs from one start of a program to the next; so it does among the passes.
         Takes a pass to find out what to try, the trials, and the passes: seconds, unless there are thousands of blocks.
         """
         self._try_unknown(work)
-        runs = [self._foresee(work) for _ in range(passes)]
-        peak = self._libraries + round(statistics.median(run.peak for run in runs))
-        training = self._libraries + round(statistics.median(run.training for run in runs))
-        run = runs[0]
+        run = max((self._foresee(work, disorder) for disorder in range(passes)), key=lambda run: run.peak)
         return Forecast(
             held=run.held,
             libraries=self._libraries,
-            working=peak - self._libraries - sum(run.held.values()),
-            peak=peak,
-            worst=self._libraries + max(run.peak for run in runs),
-            in_validation=peak > training,
+            working=run.peak - sum(run.held.values()),
+            peak=self._libraries + run.peak,
+            in_validation=run.peak > run.training,
             seconds=run.seconds + run.operations * self._overhead,
         )
 
@@ -151,8 +148,8 @@ class Planner:
         self._libraries = took.peak - foreseen.peak
         self._overhead = max(0.0, took.seconds - foreseen.seconds) / max(1, foreseen.operations)
 
-    def _foresee(self, work: Work) -> Run:
-        run, _ = self._workshop.ask(partial(foresee, work, self._kernels))
+    def _foresee(self, work: Work, disorder: int = 0) -> Run:
+        run, _ = self._workshop.ask(partial(foresee, work, self._kernels, disorder))
         return run
 
     def _try_unknown(self, work: Work) -> None:
@@ -169,13 +166,24 @@ def measure(work: Work) -> Run:
     return _run(notes, held, peak_resident_bytes())
 
 
-def foresee(work: Work, kernels: MeasuredKernels) -> tuple[Run, list[Convolution]]:
-    """Do the work with phantoms, and say what it would take above what is there; and which kernels are unknown."""
+def foresee(work: Work, kernels: MeasuredKernels, disorder: int = 0) -> tuple[Run, list[Convolution]]:
+    """Do the work with phantoms, and say what it would take above what is there; and which kernels are unknown.
+
+    A number for ``disorder`` stands for one of the many heaps that a program may find at its start.
+    """
+    blocks = _scattered(disorder)
     kernels.unknown.clear()
     notes: list[tuple[str, int, float, int]] = []
     with Phantoms(kernels) as phantoms:
         held = work(lambda stage: notes.append((stage, phantoms.peak, phantoms.seconds, phantoms.operations)))
+    del blocks
     return _run(notes, held, phantoms.peak), list(kernels.unknown)
+
+
+def _scattered(seed: int) -> list[bytearray]:
+    """Small blocks with gaps between them."""
+    sizes = random.Random(seed)
+    return [bytearray(sizes.randrange(512, _LARGEST_BLOCK)) for _ in range(_BLOCKS)][::2]
 
 
 def own_bytes() -> int:
