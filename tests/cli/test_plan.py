@@ -99,7 +99,7 @@ def test_proposals_are_recipe_fields_that_fit(tmp_path, capsys):
     assert fields["deepest"] == {"model": {"steps": room - 54}}
     assert fields["largest batch"] == {"data": {"batch_size": room - 60}}
     assert fields["largest slab"] == {"data": {"slab": room - 42}}
-    start = next(n for n, line in enumerate(lines) if line.startswith("deepest: 250 MB, 34.6 s an update"))
+    start = next(n for n, line in enumerate(lines) if line.startswith("deepest: 250 MB, 35.0 s an update"))
     assert yaml.safe_load("\n".join(lines[start + 1 : start + 3])) == fields["deepest"]
 
 
