@@ -134,7 +134,8 @@ def planner_table(result: dict[str, Any]) -> str:
     summary, bar = result["results"]["summary"], result["setting"]["bar"]
     sentence = (
         f"{summary['within_bar']} of {summary['cases']} peaks are within {bar:.0%}; the worst is off by "
-        f"{summary['worst']:.1%}, the median by {summary['median']:.1%}. Python and the libraries alone take "
+        f"{summary['worst']:.1%}, the median by {summary['median']:.1%}; one start differed from another of the same "
+        f"recipe by up to {summary['widest_spread_of_measurements']:.0%}. Python and the libraries alone take "
         f"{result['results']['cases'][0]['libraries_bytes'] / 1e6:.0f} MB; of what is above them, the worst is off by "
         f"{summary['worst_without_libraries']:.0%}, the median by {summary['median_without_libraries']:.0%}. Of times, "
         f"which have no bar, the worst is off by {summary['worst_of_seconds']:.0%}, the median by "

@@ -158,7 +158,7 @@ def _proposals(planner: Planner, recipe: Recipe, scan: Scan, room: int, base: Fo
     def proposal(variation: Variation, size: int) -> Proposal:
         changed = variation.of(recipe, size)
         forecast = planner.forecast(partial(rehearse, changed, scan))
-        total = forecast.peak + loaders(changed)
+        total = forecast.worst + loaders(changed)
         return Proposal(name=variation.name, fields=variation.fields(size), bytes=total, seconds=forecast.seconds)
 
     def need(variation: Variation, size: int) -> float:
@@ -167,7 +167,7 @@ def _proposals(planner: Planner, recipe: Recipe, scan: Scan, room: int, base: Fo
 
     def further(variation: Variation) -> Proposal | None:
         """As many more as there is room for, when each takes as much as the one before."""
-        now, total = variation.now, base.peak + loaders(recipe)
+        now, total = variation.now, base.worst + loaders(recipe)
         more, longer = planner.growth(*(partial(rehearse, variation.of(recipe, n), scan) for n in (now, 2 * now)))
         size = now + math.floor((room - total) * now / max(1, more))
         if size < variation.smallest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ Stage = Callable[[str], None]
 Work = Callable[[Stage], Mapping[str, int]]
 """A short training run, which picklable functions make; returns what it holds, in bytes by name."""
 
-_PASSES = 5
+_PASSES = 7
 _BLOCKS, _LARGEST_BLOCK = 64, 1 << 16
 """Of a heap's disorder."""
 _NO_ADDRESSES = "can't allocate memory"
@@ -57,7 +58,9 @@ class Forecast:
     working: int
     """Activations and working space: all else at the peak."""
     peak: int
-    """Their sum: the largest resident set of the training process, in the worst of several passes."""
+    """Their sum: the largest resident set of the training process, as a rule."""
+    worst: int
+    """The same when luck is bad: freed blocks are found again here and not there, from one start to the next."""
     in_validation: bool
     """Whether it is validation that needs the most."""
     seconds: float
@@ -99,19 +102,21 @@ class Planner:
         self._workshop.__exit__(kind, error, traceback)
 
     def forecast(self, work: Work, *, passes: int = _PASSES) -> Forecast:
-        """Foresee a run; the peak is the largest of so many passes.
+        """Foresee a run; the peak is the median of so many passes.
 
-        Where freed blocks are found again differs from one start of a program to the next; so it does among the passes.
         Takes a pass to find out what to try, the trials, and the passes: seconds, unless there are thousands of blocks.
         """
         self._try_unknown(work)
-        run = max((self._foresee(work, disorder) for disorder in range(passes)), key=lambda run: run.peak)
+        runs = [self._foresee(work, disorder) for disorder in range(passes)]
+        peak, training = (round(statistics.median(getattr(run, name) for run in runs)) for name in ("peak", "training"))
+        run = runs[0]
         return Forecast(
             held=run.held,
             libraries=self._libraries,
-            working=run.peak - sum(run.held.values()),
-            peak=self._libraries + run.peak,
-            in_validation=run.peak > run.training,
+            working=peak - sum(run.held.values()),
+            peak=self._libraries + peak,
+            worst=self._libraries + max(run.peak for run in runs),
+            in_validation=peak > training,
             seconds=run.seconds + run.operations * self._overhead,
         )
 
