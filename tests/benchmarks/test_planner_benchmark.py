@@ -12,6 +12,7 @@ def test_a_plan_is_compared_with_training(tmp_path):
     for row in found["cases"]:
         assert row["held_as_foreseen"]
         assert abs(row["error"]) < 0.1
+        assert row["worst_foreseen_bytes"] >= row["foreseen_bytes"]
         assert row["libraries_bytes"] < row["measured_bytes"]
         assert row["held_bytes"]["parameters"] == row["held_bytes"]["gradients"] > 0
         assert row["foreseen_seconds"] > 0 < row["measured_seconds"]

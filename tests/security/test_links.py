@@ -9,11 +9,11 @@ import pytest
 
 from data.fastmri_files import write
 from data.ismrmrd_files import PointScan
+from invrim.data.copies import LocalCopies
 from invrim.data.formats.array_files import load_arrays
 from invrim.data.formats.fastmri import read_acquisition, read_header, read_reconstruction, read_target, read_truth
 from invrim.data.formats.opening import open_scan
 from invrim.data.index import index_of
-from invrim.data.shards import Shards
 from invrim.errors import FileError
 
 
@@ -107,18 +107,18 @@ def test_matlab_files_too(tmp_path, way):
         load_arrays(tmp_path / "a.mat")
 
 
-def test_a_shard_that_somebody_has_put_there_is_made_again(tmp_path):
+def test_a_copy_that_somebody_has_put_there_is_made_again(tmp_path):
     (tmp_path / "other").mkdir()
     path, other = write(tmp_path), secret(tmp_path / "other")
     (entry,) = index_of(tmp_path)
-    shards = Shards(tmp_path / "cache")
-    with h5py.File(shards.path_of(entry), "w") as file:
+    copies = LocalCopies(tmp_path / "cache")
+    with h5py.File(copies.path_of(entry), "w") as file:
         external(file, "kspace", other)
         external(file, "target", other)
     from invrim.data.handles import OpenFiles
 
     files = OpenFiles()
-    kspace, _ = shards.read(entry, slice(0, 1), files)
+    kspace, _ = copies.read(entry, slice(0, 1), files)
     assert kspace.equal(read_acquisition(path, slice(0, 1)).kspace)
 
 

@@ -56,7 +56,7 @@ class RunDataset(Dataset[Item], ABC):
         Of masks, crops and flips.
     cache
         Folder, best on a disk of this machine, for copies of the files that are fast to read and cropped already, see
-        `invrim.data.shards`; None reads the files themselves.
+        `invrim.data.copies`; None reads the files themselves.
     """
 
     def __init__(

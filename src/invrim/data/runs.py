@@ -11,11 +11,11 @@ from torch import Tensor
 
 from invrim.data.augmentation import Augmentation
 from invrim.data.coil_maps import maps_from_calibration
+from invrim.data.copies import LocalCopies, read_slices
 from invrim.data.handles import OpenFiles
 from invrim.data.index import FileEntry
 from invrim.data.mask_kinds import draw_mask, require_mask_kind
 from invrim.data.masks import Seed, seed_of
-from invrim.data.shards import Shards, read_slices
 from invrim.errors import DataError, OptionError, about
 from invrim.operators.crop import crop_centre
 
@@ -53,7 +53,7 @@ class Runs:
     masks
         Their kind, see `invrim.data.mask_kinds`.
     cache
-        Folder of `invrim.data.shards`; None reads the files themselves.
+        Folder of `invrim.data.copies`; None reads the files themselves.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Runs:
         self.coil_maps = coil_maps
         self.masks = masks
         self.files = OpenFiles()
-        self._shards = None if cache is None else Shards(cache, self.image_crop)
+        self._copies = None if cache is None else LocalCopies(cache, self.image_crop)
 
     def require_fit(self, entries: Sequence[FileEntry]) -> None:
         """Refuse files whose images cannot be cropped before they are undersampled, or not by this kind of mask."""
@@ -109,9 +109,9 @@ class Runs:
         return Run(kspace=kspace, mask=mask.float().reshape(-1, mask.shape[-1]), maps=maps, target=target)
 
     def _load(self, entry: FileEntry, chosen: slice) -> tuple[Tensor, Tensor]:
-        """K-space and target of slices, cropped as the run wants them, of a shard or of the file itself."""
-        if self._shards is not None:
-            return self._shards.read(entry, chosen, self.files)
+        """K-space and target of slices, cropped as the run wants them, of a local copy or of the file itself."""
+        if self._copies is not None:
+            return self._copies.read(entry, chosen, self.files)
         return read_slices(self.files.get(entry.path), entry, chosen, self.image_crop)
 
     def _mask(self, entry: FileEntry, pairs: Pairs, rng: np.random.Generator) -> Tensor:

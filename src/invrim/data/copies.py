@@ -21,14 +21,14 @@ from invrim.files import make_folder
 from invrim.operators.crop import crop_centre
 
 FORMAT = 1
-"""Version of what is in a shard; others are made again."""
+"""Version of what is in a copy; others are made again."""
 
 
-class Shards:
-    """One shard for every file, made when it is first read, whole or not at all.
+class LocalCopies:
+    """One copy of every file, made when it is first read, whole or not at all.
 
-    A shard's name holds a hash of the file's path, size, time of change and crop: of a file that has changed since the
-    index was made another is made. Every slice has a checksum; a damaged shard is made again. Nothing is ever removed:
+    A copy's name holds a hash of the file's path, size, time of change and crop: of a file that has changed since the
+    index was made another is made. Every slice has a checksum; a damaged copy is made again. Nothing is ever removed:
     the folder may be deleted at any time, also while it is in use.
 
     Parameters
@@ -45,7 +45,7 @@ class Shards:
         self._has_room = True
 
     def path_of(self, entry: FileEntry) -> Path:
-        """Where the shard of a file lies."""
+        """Where the copy of a file lies."""
         key = repr((FORMAT, str(entry.path.resolve()), entry.stamp, entry.target_name, self.image_crop))
         return self.folder / f"{entry.path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.h5"
 
@@ -68,20 +68,20 @@ class Shards:
         return read_slices(files.get(entry.path), entry, chosen, self.image_crop)
 
     def _make(self, path: Path, entry: FileEntry, files: OpenFiles) -> bool:
-        """Write a file's shard slice by slice; False, and a warning the first time, where there is no room for it."""
+        """Write a file's copy slice by slice; False, and a warning the first time, where there is no room for it."""
         if not self._has_room:
             return False
         source = files.get(entry.path)
         try:
-            with open_write(path) as shard:
+            with open_write(path) as copy:
                 for index in range(entry.slices):
                     kspace, target = read_slices(source, entry, slice(index, index + 1), self.image_crop)
                     for name, tensor in (("kspace", kspace), ("target", target)):
                         if index == 0:
                             shape = (entry.slices, *tensor.shape[1:])
                             array = tensor.numpy()
-                            shard.create_dataset(name, shape, array.dtype, chunks=array.shape, fletcher32=True)
-                        shard[name][index] = tensor[0].numpy()
+                            copy.create_dataset(name, shape, array.dtype, chunks=array.shape, fletcher32=True)
+                        copy[name][index] = tensor[0].numpy()
         except WriteError as error:
             self._has_room = False
             warnings.warn(f"{error} Training goes on without the rest of the cache.", stacklevel=2)
@@ -115,7 +115,7 @@ def read_slices(file: h5py.File, entry: FileEntry, chosen: slice, image_crop: in
     return recrop(kspace, image_crop), crop_centre(target, [min(n, image_crop) for n in target.shape[-2:]])
 
 
-def _stored(shard: h5py.File, chosen: slice) -> tuple[Tensor, Tensor]:
-    with damage_as_file_error(Path(shard.filename)):
-        kspace, target = (dataset(shard, name)[chosen] for name in ("kspace", "target"))
+def _stored(copy: h5py.File, chosen: slice) -> tuple[Tensor, Tensor]:
+    with damage_as_file_error(Path(copy.filename)):
+        kspace, target = (dataset(copy, name)[chosen] for name in ("kspace", "target"))
         return torch.from_numpy(kspace), torch.from_numpy(target)

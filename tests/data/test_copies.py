@@ -64,7 +64,7 @@ def test_what_is_cached_is_not_read_again(tmp_path):
     assert data[2]["target"].shape == (24, 37), "of a file all slices are there"
 
 
-def test_a_file_that_changes_has_another_shard(tmp_path):
+def test_a_file_that_changes_has_another_copy(tmp_path):
     path = write(tmp_path)
     cached(tmp_path, tmp_path / "cache")[0]
     with h5py.File(path, "r+") as file:
@@ -73,37 +73,37 @@ def test_a_file_that_changes_has_another_shard(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
-def truncate(shard):
-    shard.write_bytes(shard.read_bytes()[:2000])
+def truncate(copy):
+    copy.write_bytes(copy.read_bytes()[:2000])
 
 
-def flip_a_bit(shard):
-    content = bytearray(shard.read_bytes())
+def flip_a_bit(copy):
+    content = bytearray(copy.read_bytes())
     content[-200] ^= 1
-    shard.write_bytes(content)
+    copy.write_bytes(content)
 
 
-def empty(shard):
-    shard.write_bytes(b"")
+def empty(copy):
+    copy.write_bytes(b"")
 
 
-def of_another_kind(shard):
-    with h5py.File(shard, "w") as file:
+def of_another_kind(copy):
+    with h5py.File(copy, "w") as file:
         file["other"] = 1
 
 
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty, of_another_kind])
-def test_a_damaged_shard_is_made_again(tmp_path, damage):
+def test_a_damaged_copy_is_made_again(tmp_path, damage):
     write(tmp_path)
     data = cached(tmp_path, tmp_path / "cache")
     expected = [data[number] for number in range(3)]
-    (shard,) = (tmp_path / "cache").iterdir()
-    data._runs.files.close(shard)
-    whole = shard.read_bytes()
-    damage(shard)
+    (copy,) = (tmp_path / "cache").iterdir()
+    data._runs.files.close(copy)
+    whole = copy.read_bytes()
+    damage(copy)
     assert all(same(data[number], expected[number]) for number in range(3))
-    assert shard.read_bytes() == whole
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [shard.name]
+    assert copy.read_bytes() == whole
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [copy.name]
 
 
 def test_a_full_disk_is_said_once_and_survived(tmp_path, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_full_disk_is_said_once_and_survived(tmp_path, monkeypatch):
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_bad_slices_are_named_and_leave_no_shard(tmp_path):
+def test_bad_slices_are_named_and_leave_no_copy(tmp_path):
     with h5py.File(write(tmp_path), "r+") as file:
         file["kspace"][1, 0, 2, 3] = np.nan
     with pytest.raises(DataError, match=r"scan\.h5: expected finite k-space, got NaN or Inf in slice 1"):
