@@ -53,11 +53,12 @@ def main() -> None:
         "\n".join(f"{name:<14}{seconds[name]:6.2f} s an update, {updates[name]} of them" for name in entries),
         flush=True,
     )
-    results: dict[str, Facts] = {}
     path = options.out / f"{options.contest}.json"
+    results, baselines = earlier(path, options) if options.add else ({}, {})
     with ThreadPoolExecutor(options.jobs) as pool:  # threads that wait for processes
         waiting = {name: pool.submit(measure, options, name, updates[name]) for name in entries}
-        baselines = score(available_baselines(), options.data) if options.contest == "models" else {}
+        if options.contest == "models" and not baselines:
+            baselines = score(available_baselines(), options.data)
         for name, future in waiting.items():
             facts = {"title": entries[name].title, "seconds_per_update": seconds[name], "updates": updates[name]}
             results[name] = facts | future.result()
@@ -72,6 +73,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("contest", choices=CONTESTS)
     parser.add_argument("--entries", nargs="+", help="of the contest; all by default")
+    parser.add_argument("--add", action="store_true", help="keep the other entries of the results, of equal trainings")
     parser.add_argument("--minutes", type=float, default=8.0, help="training time of every entry on one thread")
     parser.add_argument("--updates", type=int, help="equal updates in place of equal time")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, one thread each")
@@ -80,6 +82,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "models", help="folder for the trainings")
     parser.add_argument("--only", choices=["train", "store", "invert"], help="one job (used by the script itself)")
     return parser.parse_args()
+
+
+def earlier(path: Path, options: argparse.Namespace) -> tuple[dict[str, Facts], dict[str, Facts]]:
+    """Entries and baselines of a file of results."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    trained, asked = ({key: of[key] for key in ("minutes", "updates")} for of in (found["setting"], vars(options)))
+    if trained != asked:
+        raise SystemExit(
+            f"expected trainings as those in {path}, {trained}, got {asked}. Leave out --add, or say the same."
+        )
+    return found["results"]["entries"], found["results"]["baselines"]
 
 
 def measure(options: argparse.Namespace, name: str, updates: int) -> Facts:
