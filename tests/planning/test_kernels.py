@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from invrim.planning.apart import do_apart
 from invrim.planning.kernels import GIVE_BACK, Convolution, Cost, MeasuredKernels, try_convolutions
+from invrim.planning.phantoms import Scratch
 
 _aten = torch.ops.aten
 RATES = {"product": 1e-10, "transform": 1e-9, "complex": 1e-9, "entries": 1e-9}
@@ -67,9 +68,9 @@ def test_scratch_follows_the_law_that_was_measured():
     assert list(kernels.unknown) == [Convolution.of(forward, args)]
     kernels.convolutions[Convolution.of(forward, args)] = Cost(0.5, 1000.0, 1e-9)
     activations = 4 * 3 * 20 * 15 * (6 + 10)
-    assert kernels.scratch(forward, args) == [round(1000 + 0.5 * activations)]
+    assert kernels.scratch(forward, args) == [Scratch(round(1000 + 0.5 * activations), 4096)]
     kernels.convolutions[Convolution.of(backward, back_args)] = Cost(1.0, 0.0, 2e-9)
-    assert kernels.scratch(backward, back_args) == [activations // 2] * 2
+    assert kernels.scratch(backward, back_args) == [Scratch(activations // 2, 4096)] * 2
     assert kernels.seconds(backward, back_args, ()) == pytest.approx(2e-9 * activations)
 
 
@@ -82,15 +83,15 @@ def test_an_untried_width_borrows_from_the_nearest():
     for width, scratch in ((8, 3.0), (32, 0.5)):
         kernels.convolutions[Convolution.of(*of(width))] = Cost(scratch, 0.0, width * 1e-9)
     func, args = of(24)
-    assert kernels.scratch(func, args) == [4 * 24 * 20 * 15]
+    assert kernels.scratch(func, args) == [Scratch(4 * 24 * 20 * 15, 4096)]
     assert kernels.seconds(func, args, ()) == pytest.approx(24e-9 * 2 * 4 * 24 * 20 * 15)
 
 
 def test_rolls_and_mixed_types_take_copies():
     kernels = MeasuredKernels(RATES)
     x = torch.empty(2, 5, 7, dtype=torch.complex64)
-    assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == [8 * 70] * 2
-    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == [8 * 35]
+    assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == [Scratch(8 * 70)] * 2
+    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == [Scratch(8 * 35)]
     assert kernels.scratch(_aten.mul.Tensor, (x, x)) == []
 
 

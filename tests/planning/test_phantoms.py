@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invrim.planning.memory import resident_bytes
-from invrim.planning.phantoms import SMALL, Phantoms
+from invrim.planning.phantoms import SMALL, Phantoms, Scratch
 
 ENTRIES = 1 << 24  # 64 MB each: the C library asks the system for every one, and gives it back at once
 TENSOR = 4 * ENTRIES
@@ -59,7 +59,7 @@ def test_small_tensors_are_real():
 def test_scratch_is_held_while_an_operation_runs():
     class Costly:
         def scratch(self, func, _args):
-            return [TENSOR, TENSOR] if func is torch.ops.aten.mul.Tensor else []
+            return [Scratch(TENSOR), Scratch(TENSOR)] if func is torch.ops.aten.mul.Tensor else []
 
         def seconds(self, *_):
             return 0.5

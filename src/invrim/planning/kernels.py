@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from invrim.planning.memory import forget_peak, peak_resident_bytes, resident_bytes
+from invrim.planning.phantoms import Scratch
 
 _aten = torch.ops.aten
 _FORWARD, _BACKWARD = _aten.convolution.default, _aten.convolution_backward.default
@@ -32,6 +33,8 @@ _SHORTEST = 16
 _LARGEST_BATCH = 2
 """The way taken is another for a batch of one."""
 _REPEATS = 3
+_PAGE = 4096
+"""To which oneDNN aligns what it copies inputs into."""
 
 
 class Convolution(NamedTuple):
@@ -105,8 +108,8 @@ class MeasuredKernels:
     unknown: dict[Convolution, None] = field(default_factory=dict)
     """Convolutions asked for that were not tried yet."""
 
-    def scratch(self, func: Any, args: Sequence[Any]) -> list[int]:
-        """Bytes of an operation's blocks of scratch memory.
+    def scratch(self, func: Any, args: Sequence[Any]) -> list[Scratch]:
+        """Blocks of memory that an operation takes while it runs.
 
         Besides convolutions these have some: a roll over several axes goes axis by axis, each time into a new tensor;
         an operation on entries of two types first converts those of the lesser one. What is below a page is not told.
@@ -114,12 +117,12 @@ class MeasuredKernels:
         if func in (_FORWARD, _BACKWARD):
             total = self._scratch(Convolution.of(func, args), _activations(func, args))
             parts = 2 if func is _BACKWARD else 1  # input, or input and gradient, in a layout of the library's own
-            return [round(total / parts)] * parts
+            return [Scratch(round(total / parts), _PAGE)] * parts
         if func is _ROLL:
-            return [_bytes(args[0])] * (len(args[2]) - 1)
+            return [Scratch(_bytes(args[0]))] * (len(args[2]) - 1)
         if func in _POINTWISE and all(isinstance(arg, Tensor) and arg.ndim > 0 for arg in args[:2]):
             common = torch.promote_types(args[0].dtype, args[1].dtype)
-            return [arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common]
+            return [Scratch(arg.numel() * common.itemsize) for arg in args[:2] if arg.dtype != common]
         return []
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from resource import getpagesize
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +18,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_u
 SMALL = 1 << 14
 """Entries up to which a tensor is real and computed with: what programs decide on, and states of generators."""
 
+_LIBRARY = ctypes.CDLL(None)
+"""The C library."""
 _aten = torch.ops.aten
 _BOOKKEEPING = frozenset(
     {
@@ -31,11 +35,20 @@ _BOOKKEEPING = frozenset(
 """Besides views: operations that move no entries."""
 
 
+class Scratch(NamedTuple):
+    """A block of memory that an operation takes while it runs."""
+
+    size: int
+    """In bytes."""
+    alignment: int = 64
+    """Of its address; a tensor's by default."""
+
+
 class Kernels(Protocol):
     """What operations cost beside the tensors that they make."""
 
-    def scratch(self, func: Any, args: Sequence[Any]) -> Sequence[int]:
-        """Bytes of the blocks of memory that an operation takes while it runs."""
+    def scratch(self, func: Any, args: Sequence[Any]) -> Sequence[Scratch]:
+        """What an operation takes while it runs."""
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
         """How long it runs."""
@@ -78,9 +91,10 @@ class Phantoms(TorchDispatchMode):
         result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
         # Kernels make room for their results first, as a rule.
         scratch = [] if self.kernels is None else self.kernels.scratch(func, args)
-        held = [torch.empty(size, dtype=torch.uint8) for size in scratch]
-        self.peak = max(self.peak, asked_for() - self._start)
-        del held
+        with ExitStack() as held:
+            for block in scratch:
+                held.enter_context(_taken(block))
+            self.peak = max(self.peak, asked_for() - self._start)
         if self.kernels is not None:
             self.seconds += self.kernels.seconds(func, args, result)
         return result
@@ -109,6 +123,19 @@ class _Plan:
 def asked_for() -> int:
     """Return the bytes of this process's own that the system has agreed to, taken or not (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * getpagesize()
+
+
+@contextmanager
+def _taken(scratch: Scratch) -> Iterator[None]:
+    address = ctypes.c_void_p()
+    # How a block is aligned decides into which freed ones it fits.
+    failed = _LIBRARY.posix_memalign(ctypes.byref(address), scratch.alignment, ctypes.c_size_t(scratch.size))
+    if failed:
+        raise MemoryError(f"can't allocate memory: {scratch.size} bytes of scratch")
+    try:
+        yield
+    finally:
+        _LIBRARY.free(address)
 
 
 def _plan(func: Any, leaves: list[Any], spec: Any) -> Any:
