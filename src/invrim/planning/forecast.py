@@ -8,6 +8,8 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,8 @@ Stage = Callable[[str], None]
 Work = Callable[[Stage], Mapping[str, int]]
 """A short training run, which picklable functions make; returns what it holds, in bytes by name."""
 
-_PASSES = 7
+_WORKSHOPS = 4
+_PASSES = 2 * _WORKSHOPS
 _BLOCKS, _LARGEST_BLOCK = 64, 1 << 16
 """Of a heap's disorder."""
 _NO_ADDRESSES = "can't allocate memory"
@@ -82,32 +85,34 @@ class Planner:
 
     def __init__(self, smallest: Work) -> None:
         self._smallest = smallest
-        self._workshop = Workshop()
+        self._workshops = [Workshop() for _ in range(_WORKSHOPS)]
+        self._stack = ExitStack()
         self._kernels: MeasuredKernels
         self._libraries = self._worker = 0
         self._overhead = 0.0
 
     def __enter__(self) -> Planner:
-        self._workshop.__enter__()
-        try:
+        with ExitStack() as stack:
+            for workshop in self._workshops:
+                stack.enter_context(workshop)
             self._calibrate()
-        except BaseException:
-            self._workshop.__exit__(None, None, None)
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._workshop.__exit__(kind, error, traceback)
+        self._stack.__exit__(kind, error, traceback)
 
-    def forecast(self, work: Work, *, passes: int = _PASSES) -> Forecast:
-        """Foresee a run; the peak is the median of so many passes.
+    def forecast(self, work: Work) -> Forecast:
+        """Foresee a run; the peak is the median of some passes, in several processes, each with a heap of its own.
 
         Takes a pass to find out what to try, the trials, and the passes: seconds, unless there are thousands of blocks.
         """
         self._try_unknown(work)
-        runs = [self._foresee(work, disorder) for disorder in range(passes)]
+        with ThreadPoolExecutor(_WORKSHOPS) as pool:  # threads that wait for processes
+            turns = pool.map(lambda first: self._foresee_in_turn(work, first), range(_WORKSHOPS))
+            runs = [run for turn in turns for run in turn]
         peak, training = (round(statistics.median(getattr(run, name) for run in runs)) for name in ("peak", "training"))
         run = runs[0]
         return Forecast(
@@ -145,8 +150,8 @@ class Planner:
         return self._worker
 
     def _calibrate(self) -> None:
-        self._kernels = MeasuredKernels(self._workshop.ask(measure_rates))
-        self._worker = self._workshop.ask(own_bytes)
+        self._kernels = MeasuredKernels(self._workshops[0].ask(measure_rates))
+        self._worker = self._workshops[0].ask(own_bytes)
         self._try_unknown(self._smallest)
         took = do_apart(partial(measure, self._smallest))
         foreseen = self._foresee(self._smallest)
@@ -154,11 +159,15 @@ class Planner:
         self._overhead = max(0.0, took.seconds - foreseen.seconds) / max(1, foreseen.operations)
 
     def _foresee(self, work: Work, disorder: int = 0) -> Run:
-        run, _ = self._workshop.ask(partial(foresee, work, self._kernels, disorder))
+        workshop = self._workshops[disorder % _WORKSHOPS]
+        run, _ = workshop.ask(partial(foresee, work, self._kernels, disorder))
         return run
 
+    def _foresee_in_turn(self, work: Work, workshop: int) -> list[Run]:
+        return [self._foresee(work, disorder) for disorder in range(workshop, _PASSES, _WORKSHOPS)]
+
     def _try_unknown(self, work: Work) -> None:
-        _, unknown = self._workshop.ask(partial(foresee, work, self._kernels))
+        _, unknown = self._workshops[0].ask(partial(foresee, work, self._kernels))
         if unknown:
             costs = do_apart(partial(try_convolutions, unknown), GIVE_BACK)
             self._kernels.convolutions.update(costs)
