@@ -68,10 +68,19 @@ def test_scratch_follows_the_law_that_was_measured():
     assert list(kernels.unknown) == [Convolution.of(forward, args)]
     kernels.convolutions[Convolution.of(forward, args)] = Cost(0.5, 1000.0, 1e-9)
     activations = 4 * 3 * 20 * 15 * (6 + 10)
-    assert kernels.scratch(forward, args) == [Scratch(round(1000 + 0.5 * activations), 4096)]
-    kernels.convolutions[Convolution.of(backward, back_args)] = Cost(1.0, 0.0, 2e-9)
-    assert kernels.scratch(backward, back_args) == [Scratch(activations // 2, 4096)] * 2
+    assert kernels.scratch(forward, args) == Scratch(beside=[round(1000 + 0.5 * activations)])
+    kernels.convolutions[Convolution.of(backward, back_args)] = Cost(2.0, 0.0, 2e-9)
+    assert kernels.scratch(backward, back_args) == Scratch(beside=[activations] * 2)
     assert kernels.seconds(backward, back_args, ()) == pytest.approx(2e-9 * activations)
+
+
+def test_layouts_of_a_library_come_and_go_around_the_result():
+    (forward, args), (backward, back_args) = convolved()
+    x, y = 4 * 3 * 20 * 15 * 6, 4 * 3 * 20 * 15 * 10
+    costs = {Convolution.of(forward, args): Cost(0.0, y, 0.0), Convolution.of(backward, back_args): Cost(1.0, 0.0, 0.0)}
+    kernels = MeasuredKernels(RATES, costs)
+    assert kernels.scratch(forward, args) == Scratch(copy=x, result=y)
+    assert kernels.scratch(backward, back_args) == Scratch(copy=y, result=x, beside=[x, y])
 
 
 def test_an_untried_width_borrows_from_the_nearest():
@@ -83,16 +92,17 @@ def test_an_untried_width_borrows_from_the_nearest():
     for width, scratch in ((8, 3.0), (32, 0.5)):
         kernels.convolutions[Convolution.of(*of(width))] = Cost(scratch, 0.0, width * 1e-9)
     func, args = of(24)
-    assert kernels.scratch(func, args) == [Scratch(4 * 24 * 20 * 15, 4096)]
+    voxels = 4 * 24 * 20 * 15
+    assert kernels.scratch(func, args) == Scratch(copy=voxels, result=voxels)
     assert kernels.seconds(func, args, ()) == pytest.approx(24e-9 * 2 * 4 * 24 * 20 * 15)
 
 
 def test_rolls_and_mixed_types_take_copies():
     kernels = MeasuredKernels(RATES)
     x = torch.empty(2, 5, 7, dtype=torch.complex64)
-    assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == [Scratch(8 * 70)] * 2
-    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == [Scratch(8 * 35)]
-    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == []
+    assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == Scratch(beside=[8 * 70] * 2)
+    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == Scratch(beside=[8 * 35])
+    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == Scratch(beside=[])
 
 
 def test_a_trial_finds_what_is_known_to_be_there():

@@ -59,7 +59,7 @@ def test_small_tensors_are_real():
 def test_scratch_is_held_while_an_operation_runs():
     class Costly:
         def scratch(self, func, _args):
-            return [Scratch(TENSOR), Scratch(TENSOR)] if func is torch.ops.aten.mul.Tensor else []
+            return Scratch(beside=[TENSOR, TENSOR]) if func is torch.ops.aten.mul.Tensor else Scratch()
 
         def seconds(self, *_):
             return 0.5
@@ -71,3 +71,17 @@ def test_scratch_is_held_while_an_operation_runs():
         y + 1
     assert abs(phantoms.peak - 4 * TENSOR) < SLACK
     assert phantoms.seconds >= 1.0
+
+
+def test_layouts_of_a_library_are_not_there_all_at_once():
+    class Copying:
+        def scratch(self, *_):
+            return Scratch(copy=TENSOR, result=TENSOR)
+
+        def seconds(self, *_):
+            return 0.0
+
+    x = torch.zeros(ENTRIES)
+    with Phantoms(Copying()) as phantoms:
+        x * x
+    assert abs(phantoms.peak - 2 * TENSOR) < SLACK

@@ -33,8 +33,8 @@ _SHORTEST = 16
 _LARGEST_BATCH = 2
 """The way taken is another for a batch of one."""
 _REPEATS = 3
-_PAGE = 4096
-"""To which oneDNN aligns what it copies inputs into."""
+_ROUNDING = 0.05
+"""Of scratch memory found by trial."""
 
 
 class Convolution(NamedTuple):
@@ -108,22 +108,21 @@ class MeasuredKernels:
     unknown: dict[Convolution, None] = field(default_factory=dict)
     """Convolutions asked for that were not tried yet."""
 
-    def scratch(self, func: Any, args: Sequence[Any]) -> list[Scratch]:
+    def scratch(self, func: Any, args: Sequence[Any]) -> Scratch:
         """Blocks of memory that an operation takes while it runs.
 
         Besides convolutions these have some: a roll over several axes goes axis by axis, each time into a new tensor;
         an operation on entries of two types first converts those of the lesser one. What is below a page is not told.
         """
         if func in (_FORWARD, _BACKWARD):
-            total = self._scratch(Convolution.of(func, args), _activations(func, args))
-            parts = 2 if func is _BACKWARD else 1  # input, or input and gradient, in a layout of the library's own
-            return [Scratch(round(total / parts), _PAGE)] * parts
+            total = round(self._scratch(Convolution.of(func, args), _activations(func, args)))
+            return _as_taken_by(func, args, total)
         if func is _ROLL:
-            return [Scratch(_bytes(args[0]))] * (len(args[2]) - 1)
+            return Scratch(beside=[_bytes(args[0])] * (len(args[2]) - 1))
         if func in _POINTWISE and all(isinstance(arg, Tensor) and arg.ndim > 0 for arg in args[:2]):
             common = torch.promote_types(args[0].dtype, args[1].dtype)
-            return [Scratch(arg.numel() * common.itemsize) for arg in args[:2] if arg.dtype != common]
-        return []
+            return Scratch(beside=[arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common])
+        return Scratch()
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
         """How long an operation takes."""
@@ -177,6 +176,29 @@ def measure_rates() -> dict[str, float]:
         "complex": _time(lambda: image * image) / moved["complex"],
         "entries": _time(lambda: numbers * numbers) / moved["entries"],
     }
+
+
+def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
+    """Say how a convolution takes so many bytes: oneDNN copies input and result into layouts of its own, and back.
+
+    The backward pass does so for the gradient of the input, and then copies input and gradient for that of the weights.
+    Where the bytes are other than such copies would be, they are taken for one block, or two.
+    """
+    if func is _FORWARD:
+        copied, made = _bytes(args[0]), _activations(func, args) - _bytes(args[0])
+        # The copy and the result in their layout, less the result itself; or twice the result, if that is more.
+        if _is_about(total, max(copied, made)):
+            return Scratch(copy=copied, result=made)
+        return Scratch(beside=[total] if total else [])
+    grad, x = _bytes(args[0]), _bytes(args[1])
+    wants_input, *_ = args[-1]
+    if _is_about(total, grad + x):
+        return Scratch(copy=grad if wants_input else 0, result=x if wants_input else 0, beside=[x, grad])
+    return Scratch(beside=[total // 2] * 2 if total else [])
+
+
+def _is_about(size: int, expected: int) -> bool:
+    return abs(size - expected) <= _ROUNDING * expected
 
 
 def _tried(convolution: Convolution) -> Cost:

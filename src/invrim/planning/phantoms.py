@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from resource import getpagesize
 from typing import Any, NamedTuple, Protocol
@@ -18,8 +16,6 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_u
 SMALL = 1 << 14
 """Entries up to which a tensor is real and computed with: what programs decide on, and states of generators."""
 
-_LIBRARY = ctypes.CDLL(None)
-"""The C library."""
 _aten = torch.ops.aten
 _BOOKKEEPING = frozenset(
     {
@@ -36,18 +32,23 @@ _BOOKKEEPING = frozenset(
 
 
 class Scratch(NamedTuple):
-    """A block of memory that an operation takes while it runs."""
+    """Bytes of the blocks of memory that an operation takes while it runs, in the order in which they come and go."""
 
-    size: int
-    """In bytes."""
-    alignment: int = 64
-    """Of its address; a tensor's by default."""
+    copy: int = 0
+    """Taken first, of an input in the layout of a library: given back when that has computed its result."""
+    result: int = 0
+    """The result in that layout, beside the copy, until it has become the result in ours."""
+    beside: Sequence[int] = ()
+    """Taken when the result is there, all at once."""
+
+
+_NONE = Scratch()
 
 
 class Kernels(Protocol):
     """What operations cost beside the tensors that they make."""
 
-    def scratch(self, func: Any, args: Sequence[Any]) -> Sequence[Scratch]:
+    def scratch(self, func: Any, args: Sequence[Any]) -> Scratch:
         """What an operation takes while it runs."""
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
@@ -88,16 +89,22 @@ class Phantoms(TorchDispatchMode):
         plan = self._planned(func, args, kwargs)
         if plan is None:
             return func(*args, **kwargs)
+        scratch = _NONE if self.kernels is None else self.kernels.scratch(func, args)
+        copy, inner = _block(scratch.copy), _block(scratch.result)
+        self._note_peak()
+        del copy
         result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
-        # Kernels make room for their results first, as a rule.
-        scratch = [] if self.kernels is None else self.kernels.scratch(func, args)
-        with ExitStack() as held:
-            for block in scratch:
-                held.enter_context(_taken(block))
-            self.peak = max(self.peak, asked_for() - self._start)
+        self._note_peak()
+        del inner
+        held = [_block(size) for size in scratch.beside]
+        self._note_peak()
+        del held
         if self.kernels is not None:
             self.seconds += self.kernels.seconds(func, args, result)
         return result
+
+    def _note_peak(self) -> None:
+        self.peak = max(self.peak, asked_for() - self._start)
 
     def _planned(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Say what tensors the operation makes; None if all are small, and it can be carried out."""
@@ -125,17 +132,8 @@ def asked_for() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * getpagesize()
 
 
-@contextmanager
-def _taken(scratch: Scratch) -> Iterator[None]:
-    address = ctypes.c_void_p()
-    # How a block is aligned decides into which freed ones it fits.
-    failed = _LIBRARY.posix_memalign(ctypes.byref(address), scratch.alignment, ctypes.c_size_t(scratch.size))
-    if failed:
-        raise MemoryError(f"can't allocate memory: {scratch.size} bytes of scratch")
-    try:
-        yield
-    finally:
-        _LIBRARY.free(address)
+def _block(size: int) -> Tensor | None:
+    return torch.empty(size, dtype=torch.uint8) if size else None
 
 
 def _plan(func: Any, leaves: list[Any], spec: Any) -> Any:
