@@ -20,7 +20,7 @@ PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 def test_the_block_sends_a_file_and_receives_its_images(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    raw = PointScan(matrix=(32, 24, 1), slices=2).write(tmp_path / "scan.h5")
+    raw = PointScan(matrix=(32, 24, 1), slices=2).write(tmp_path / "ismrmrd.h5")
     names = {}
     with serving(ZeroFilled()) as server:
         exec(compile(code.replace("9002", str(server.address[1])), "serving.md", "exec"), names)

@@ -131,7 +131,7 @@ def visible_files(folder: Path, suffix: str) -> list[Path]:
 def require_file(path: Path, kind: str = "a raw file") -> None:
     """Refuse a folder, and a path with nothing at it, before a reader says it in words of its own."""
     if path.is_dir():
-        raise FileError(f"{path}: expected {kind}, got a folder. Give its files, e.g. {path / '*.h5'}.")
+        raise FileError(f"{path}: expected {kind}, got a folder. Give a file that lies in it.")
     if not path.is_file():
         raise FileError(f"{path}: expected {kind}, got nothing at this path. Check the spelling.")
 

@@ -195,6 +195,17 @@ def test_files_and_folders_are_taken_once_each(tmp_path, weights, capsys):
     assert "2 reconstructed, 0 already there, 0 failed of 2 files" in capsys.readouterr().out
 
 
+def test_axes_are_for_the_arrays_of_a_folder(tmp_path, weights, capsys):
+    raw_files(tmp_path / "raw", 1)
+    kspace = np.random.default_rng(0).standard_normal((3, 24, 24, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    np.save(tmp_path / "raw" / "array.npy", kspace)
+    assert main(command(tmp_path / "raw", tmp_path / "out", weights, "--axes", "coil ky kx")) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.h5")} == {"00.h5", "array.h5"}
+    (tmp_path / "raw" / "array.npy").unlink()
+    assert main(command(tmp_path / "raw", tmp_path / "out", weights, "--axes", "coil ky kx")) == 2
+    assert "expected --axes for arrays only, got 'coil ky kx' and no array. Drop it." in capsys.readouterr().err
+
+
 def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -12,11 +12,17 @@ RAW_FILE = "raw file: fastMRI or ISMRMRD .h5, BART .cfl, Siemens .dat, .npy, .np
 AXES = 'names of an array\'s axes, e.g. "coil ky kx"; only of arrays, which do not say it themselves'
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells defaults that are values, not those of switches, which are off, and of what has none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        is_value = action.nargs != 0 and action.default is not None
+        return super()._get_help_string(action) if is_value else action.help
+
+
 def parser(command: str, description: str) -> argparse.ArgumentParser:
     """Make the parser of a command."""
-    return argparse.ArgumentParser(
-        prog=f"invrim {command}", description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    return argparse.ArgumentParser(prog=f"invrim {command}", description=description, formatter_class=_Help)
 
 
 def device_of(name: str) -> str:

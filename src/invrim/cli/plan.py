@@ -75,6 +75,7 @@ def main(argv: Sequence[str]) -> None:
         loaders = _loaders(recipe, planner, forecast)
         print(f"{recipe.model.kind}, {origin}")
         _print(_rows(recipe, forecast, loaders))
+        progress(0, 1, "finding out what fits")
         proposals = [] if room is None else _proposals(planner, recipe, scan, room, forecast)
     for proposal in proposals:
         _print_proposal(proposal)

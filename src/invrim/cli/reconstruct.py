@@ -21,7 +21,7 @@ _NAMED = 10
 
 def main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
-    from invrim.data.formats.opening import find_scans
+    from invrim.data.formats.opening import find_scans, needs_axes
     from invrim.reconstruction import Job, Shard, require_separate_results
 
     shard = Shard.parse(options.shard)
@@ -37,6 +37,8 @@ def main(argv: Sequence[str]) -> None:
     )
     scans = find_scans(options.inputs)
     require_separate_results(scans, job)
+    if options.axes is not None and not any(needs_axes(scan) for scan in scans):
+        raise OptionError(f"expected --axes for arrays only, got {options.axes!r} and no array. Drop it.")
     chosen = shard.of(scans)
     start, outcomes = time.perf_counter(), []
     with progress_bar("reconstruct") as progress:

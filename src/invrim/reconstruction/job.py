@@ -36,7 +36,7 @@ class Job:
     weights: str | None = None
     """Name of the model's weights, for the record beside the images."""
     axes: str | None = None
-    """Names of the axes of raw files that do not say it themselves, see `invrim.data.formats.opening.open_scan`."""
+    """Names of the axes of the arrays among raw files, which do not say it themselves."""
     maps: str = "calibration"
     """How coil maps are estimated, of `invrim.data.coil_maps.METHODS`."""
     prewhiten: bool = True

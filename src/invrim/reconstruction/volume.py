@@ -15,7 +15,7 @@ from invrim.data.formats.bart import write_images
 from invrim.data.formats.dicom import SUFFIX, write_series
 from invrim.data.formats.fastmri import write_reconstruction
 from invrim.data.formats.nifti import write_volume
-from invrim.data.formats.opening import open_scan
+from invrim.data.formats.opening import needs_axes, open_scan
 from invrim.data.formats.pictures import write_picture
 from invrim.data.header import Header
 from invrim.data.orientation import upright
@@ -129,7 +129,7 @@ def open_for(path: Path, job: Job) -> Scan:
     outputs = job.outputs(path)
     if "dicom" in outputs:
         require_replaceable(outputs["dicom"], SUFFIX)
-    return open_scan(path, job.axes)
+    return open_scan(path, job.axes if needs_axes(path) else None)
 
 
 def write_result(path: Path, job: Job, result: Result) -> Path:
@@ -166,7 +166,7 @@ def reconstruct_slices(
     model: Solver, path: Path, job: Job, on_progress: Progress | None = None
 ) -> tuple[Tensor, float]:
     """Open a file and `reconstruct_scan` it."""
-    return reconstruct_scan(model, open_scan(path, job.axes), job, on_progress)
+    return reconstruct_scan(model, open_scan(path, job.axes if needs_axes(path) else None), job, on_progress)
 
 
 def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress | None = None) -> tuple[Tensor, float]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from invrim.data.inspection import Inspection, coil_images
 from invrim.data.orientation import upright
+from invrim.report.palette import RULE
 from invrim.report.picture import write_png
 
 
@@ -17,23 +18,29 @@ def write_inspection(inspection: Inspection, path: Path) -> Path:
 
 
 def inspection_figure(inspection: Inspection) -> Figure:
-    """Draw log k-space, what was sampled, the zero-filled image, and up to four coil images of the middle slice."""
+    """Draw log k-space, what was sampled, the zero-filled image, and up to four coil images of the middle slice.
+
+    All are turned alike, upright where the orientation is known: a direction in k-space is that direction in the image.
+    """
     header = inspection.header
     kspace, coils = coil_images(inspection.middle)
     kspace = torch.linalg.vector_norm(kspace, dim=0)
-    images = upright(torch.cat([torch.linalg.vector_norm(coils, dim=0, keepdim=True), coils.abs()]), header.geometry)
-    panels = [
-        ("k-space, log", np.log10(1e-6 + (kspace / kspace.max().clamp_min(1e-30)).numpy())),
-        ("sampled", inspection.mask.expand(header.matrix).float().numpy()),
-        ("zero-filled", images[0].numpy()),
-    ]
+    panels = {
+        "k-space, log": (1e-6 + kspace / kspace.max().clamp_min(1e-30)).log10(),
+        "sampled": inspection.mask.expand(header.matrix).float(),
+        "zero-filled": torch.linalg.vector_norm(coils, dim=0),
+    }
     if header.coils > 1:
-        panels += [(f"coil {number}", images[1 + number].numpy()) for number in range(min(4, header.coils))]
+        panels |= {f"coil {number}": coils[number].abs() for number in range(min(4, header.coils))}
     figure = Figure(figsize=(3 * len(panels), 3.6), layout="constrained")
-    for axes, (title, image) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        axes.imshow(image, cmap="gray", vmax=max(np.percentile(image, 99.7), image.min() + 1e-30))
+    for axes, (title, panel) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        image = upright(panel, header.geometry).numpy()
+        black, white = (0, 1) if title == "sampled" else (image.min(), np.percentile(image, 99.7))
+        axes.imshow(image, cmap="gray", vmin=black, vmax=max(white, black + 1e-30))
         axes.set_title(title, fontsize=11)
-        axes.set_axis_off()
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_color(RULE)  # else what is all white cannot be told from the page
     figure.suptitle(
         f"{header.name}: {' x '.join(map(str, header.matrix))}, {header.coils} coils, "
         f"acceleration {inspection.acceleration:.1f}",

@@ -85,7 +85,7 @@ def test_half_a_pair_and_nan(tmp_path):
     with pytest.raises(DataError, match="expected finite k-space"):
         open_scan(tmp_path / "a.cfl")
     (tmp_path / "a.hdr").unlink()
-    with pytest.raises(FileError, match="expected BART's header"):
+    with pytest.raises(FileError, match=r"a\.cfl: expected a\.hdr beside it, got nothing there"):
         open_scan(tmp_path / "a.cfl")
 
 

@@ -91,8 +91,8 @@ def _ordered(path: Path, kspace: np.ndarray, axes: str | None, *, is_path: bool)
     fit = set(names) <= set(known) and set(known[-2:]) <= set(names) and len(set(names)) == len(names) == kspace.ndim
     if not fit:
         raise OptionError(
-            f"{path}: expected {kspace.ndim} different axes of {' '.join(known)}, the last two always, for an array "
-            f'{kspace.shape}, got "{axes}". {guess}'
+            f"{path}: expected {kspace.ndim} different axes of {' '.join(known)}, {' and '.join(known[-2:])} among "
+            f'them, for an array {kspace.shape}, got "{axes}". {guess}'
         )
     present = [name for name in known if name in names]
     ordered = kspace.transpose([names.index(name) for name in present])
@@ -117,7 +117,8 @@ def _along_path(name: str, stack: torch.Tensor, trajectory: np.ndarray, size: np
     if not is_real or points.shape[1:] != (readouts, samples, 2) or len(points) not in {1, slices}:
         raise ShapeError(
             f"expected a trajectory ([{slices},] {readouts}, {samples}, 2), real, as k-space has it, got "
-            f"{trajectory.dtype} {trajectory.shape}. Reorder it: ky and kx of every sample last."
+            f"{trajectory.dtype} {trajectory.shape}. Correct the order of the axes, or of the trajectory: ky and kx of "
+            f"every sample are its last axis."
         )
     if not kspace.numel() or not torch.isfinite(torch.view_as_real(kspace)).all():
         raise DataError("expected finite k-space, got NaN, Inf or no samples. Set bad samples to zero.")

@@ -57,8 +57,12 @@ def read(path: Path) -> Acquisition:
 def read_array(path: Path) -> np.ndarray:
     """Read a pair as complex64 with 16 dimensions, in BART's order."""
     header, data = path.with_suffix(".hdr"), path.with_suffix(".cfl")
-    require_file(header, "BART's header")
-    require_file(data, "BART's data")
+    for part, other in ((header, data), (data, header)):
+        if not part.exists() and other.exists():
+            raise FileError(
+                f"{other}: expected {part.name} beside it, got nothing there. BART's files are two: copy both."
+            )
+        require_file(part, "one of BART's files")
     shape = _dimensions(header)
     expected, found = prod(shape) * _BYTES, data.stat().st_size
     if found != expected:

@@ -37,7 +37,12 @@ def open_handle(path: Path) -> h5py.File:
     try:
         path.open("rb").close()  # says it where reading is not allowed
         if not h5py.is_hdf5(path):
-            raise FileError(f"{path}: expected an HDF5 file, got other content. Convert it to the fastMRI schema.")
+            got = (
+                "other content. Give one, or correct the suffix"
+                if path.stat().st_size
+                else "an empty one. Copy it again"
+            )
+            raise FileError(f"{path}: expected an HDF5 file, got {got}.")
         file = h5py.File(path, "r")
     except FileError:
         raise

@@ -53,7 +53,7 @@ def open_scan(path: Path, axes: str | None = None) -> Scan:
     require_file(path)
     suffix = path.suffix.lower()
     reader = READERS.get(suffix)
-    if axes is not None and reader != NEED_AXES:
+    if axes is not None and not needs_axes(path):
         raise OptionError(
             f"{path}: expected --axes for arrays only, got {axes!r} for {suffix or 'no suffix'}. Drop it."
         )
@@ -67,7 +67,12 @@ def open_scan(path: Path, axes: str | None = None) -> Scan:
     if reader is None:
         return FastMRIScan(path)
     read = import_module(f"invrim.data.formats.{reader}").read
-    return LoadedScan(read(path, axes) if reader == NEED_AXES else read(path))
+    return LoadedScan(read(path, axes) if needs_axes(path) else read(path))
+
+
+def needs_axes(path: Path) -> bool:
+    """Whether the axes of such a file must be said."""
+    return READERS.get(path.suffix.lower()) == NEED_AXES
 
 
 def find_scans(inputs: Sequence[Path]) -> list[Path]:
