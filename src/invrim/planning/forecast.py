@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -27,10 +26,8 @@ Stage = Callable[[str], None]
 Work = Callable[[Stage], Mapping[str, int]]
 """A short training run, which picklable functions make; returns what it holds, in bytes by name."""
 
-_WORKSHOPS = 4
-_PASSES = 2 * _WORKSHOPS
-_BLOCKS, _LARGEST_BLOCK = 64, 1 << 16
-"""Of a heap's disorder."""
+_WORKSHOPS, _PASSES = 4, 2
+"""How many processes go through a run, and how often each."""
 _NO_ADDRESSES = "can't allocate memory"
 """What torch says then."""
 
@@ -111,7 +108,7 @@ class Planner:
         """
         self._try_unknown(work)
         with ThreadPoolExecutor(_WORKSHOPS) as pool:  # threads that wait for processes
-            turns = pool.map(lambda first: self._foresee_in_turn(work, first), range(_WORKSHOPS))
+            turns = pool.map(lambda workshop: [self._foresee(work, workshop) for _ in range(_PASSES)], self._workshops)
             runs = [run for turn in turns for run in turn]
         peak, training = (round(statistics.median(getattr(run, name) for run in runs)) for name in ("peak", "training"))
         run = runs[0]
@@ -158,13 +155,9 @@ class Planner:
         self._libraries = took.peak - foreseen.peak
         self._overhead = max(0.0, took.seconds - foreseen.seconds) / max(1, foreseen.operations)
 
-    def _foresee(self, work: Work, disorder: int = 0) -> Run:
-        workshop = self._workshops[disorder % _WORKSHOPS]
-        run, _ = workshop.ask(partial(foresee, work, self._kernels, disorder))
+    def _foresee(self, work: Work, workshop: Workshop | None = None) -> Run:
+        run, _ = (workshop or self._workshops[0]).ask(partial(foresee, work, self._kernels))
         return run
-
-    def _foresee_in_turn(self, work: Work, workshop: int) -> list[Run]:
-        return [self._foresee(work, disorder) for disorder in range(workshop, _PASSES, _WORKSHOPS)]
 
     def _try_unknown(self, work: Work) -> None:
         _, unknown = self._workshops[0].ask(partial(foresee, work, self._kernels))
@@ -180,24 +173,13 @@ def measure(work: Work) -> Run:
     return _run(notes, held, peak_resident_bytes())
 
 
-def foresee(work: Work, kernels: MeasuredKernels, disorder: int = 0) -> tuple[Run, list[Convolution]]:
-    """Do the work with phantoms, and say what it would take above what is there; and which kernels are unknown.
-
-    A number for ``disorder`` stands for one of the many heaps that a program may find at its start.
-    """
-    blocks = _scattered(disorder)
+def foresee(work: Work, kernels: MeasuredKernels) -> tuple[Run, list[Convolution]]:
+    """Do the work with phantoms, and say what it would take above what is there; and which kernels are unknown."""
     kernels.unknown.clear()
     notes: list[tuple[str, int, float, int]] = []
     with Phantoms(kernels) as phantoms:
         held = work(lambda stage: notes.append((stage, phantoms.peak, phantoms.seconds, phantoms.operations)))
-    del blocks
     return _run(notes, held, phantoms.peak), list(kernels.unknown)
-
-
-def _scattered(seed: int) -> list[bytearray]:
-    """Small blocks with gaps between them."""
-    sizes = random.Random(seed)
-    return [bytearray(sizes.randrange(512, _LARGEST_BLOCK)) for _ in range(_BLOCKS)][::2]
 
 
 def own_bytes() -> int:

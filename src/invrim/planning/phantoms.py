@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from resource import getpagesize
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_u
 SMALL = 1 << 14
 """Entries up to which a tensor is real and computed with: what programs decide on, and states of generators."""
 
+_LONGEST_LINE = 200
+"""Of ``/proc/self/statm``, in bytes."""
 _aten = torch.ops.aten
 _BOOKKEEPING = frozenset(
     {
@@ -128,8 +130,15 @@ class _Plan:
 
 
 def asked_for() -> int:
-    """Return the bytes of this process's own that the system has agreed to, taken or not (Linux)."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * getpagesize()
+    """Return the bytes of this process's own that the system has agreed to, taken or not (Linux).
+
+    Read without buffers: memory for these would be cut off the very blocks whose fate is in question.
+    """
+    file = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        return int(os.read(file, _LONGEST_LINE).split()[5]) * getpagesize()
+    finally:
+        os.close(file)
 
 
 def _block(size: int) -> Tensor | None:
