@@ -206,6 +206,14 @@ def test_axes_are_for_the_arrays_of_a_folder(tmp_path, weights, capsys):
     assert "expected --axes for arrays only, got 'coil ky kx' and no array. Drop it." in capsys.readouterr().err
 
 
+def test_the_failure_of_a_single_file_is_said_once(tmp_path, weights, capsys):
+    (raw,) = raw_files(tmp_path / "raw", 1)
+    raw.write_text("not HDF5")
+    assert main(command(raw, tmp_path / "out", weights)) == 2
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("expected an HDF5 file") == 1
+
+
 def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 

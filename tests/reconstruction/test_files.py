@@ -146,6 +146,10 @@ def test_retrospective_undersampling_is_seeded_by_the_name(tmp_path):
     assert not torch.allclose(once, reconstruct_slices(ZeroFilled(), raw, Job(out=tmp_path))[0])
     with pytest.raises(OptionError, match="fully sampled file to undersample, got one with a mask"):
         reconstruct_slices(ZeroFilled(), scan_file(tmp_path, "b.h5", acceleration=2), job)
+    with pytest.raises(
+        OptionError, match=r"an acceleration that leaves zero frequency among 40 .*, got 4000\. Use less"
+    ):
+        reconstruct_slices(ZeroFilled(), raw, Job(out=tmp_path, acceleration=4000))
 
 
 def test_wrong_coils_for_the_weights(tmp_path):

@@ -40,13 +40,14 @@ def main(argv: Sequence[str]) -> None:
     if options.axes is not None and not any(needs_axes(scan) for scan in scans):
         raise OptionError(f"expected --axes for arrays only, got {options.axes!r} and no array. Drop it.")
     chosen = shard.of(scans)
+    is_one = scans == options.inputs and len(scans) == 1
     start, outcomes = time.perf_counter(), []
     with progress_bar("reconstruct") as progress:
         for outcome in _outcomes(options, job, chosen, str(shard), progress):
             outcomes.append(outcome)
-            if outcome.status != "not tried":
+            if outcome.status != "not tried" and not (is_one and outcome.error):  # that is the command's own, below
                 print(_line(outcome), flush=True)
-    if scans == options.inputs and len(scans) == 1:
+    if is_one:
         _require_no_error(outcomes)
         return
     print(_summary(outcomes, f"shard {shard}, " if shard.count > 1 else "", time.perf_counter() - start))

@@ -42,7 +42,7 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
     Raises
     ------
     OptionError
-        If the file is already undersampled.
+        If the file is already undersampled, or too little of it would be left.
     """
     if acceleration is None:
         return header.sampled
@@ -56,7 +56,14 @@ def sampling_mask(header: Header, acceleration: float | None = None) -> Tensor:
             f"{header.name}: expected a fully sampled file to undersample, got one with a mask. "
             f"Leave the acceleration out."
         )
-    return mask_of_file(header.matrix, header.phase_encodes, acceleration, header.name) & header.sampled
+    mask = mask_of_file(header.matrix, header.phase_encodes, acceleration, header.name) & header.sampled
+    if not mask[tuple(n // 2 for n in mask.shape)]:
+        lines = " x ".join(map(str, mask.shape))
+        raise OptionError(
+            f"{header.name}: expected an acceleration that leaves zero frequency among {lines} phase encodings, got "
+            f"{acceleration:g}. Use less, e.g. 4 or 8."
+        )
+    return mask
 
 
 def undersampled(acquisition: Acquisition, mask: Tensor) -> Acquisition:

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from invrim.report.axes import new_axes
 from invrim.report.palette import ACCENT, INK, MUTED, TALL, WIDE
@@ -38,6 +39,7 @@ def _draw_loss(axes: Axes, curve: TrainingCurve) -> None:
         width = len(loss) // 20
         smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
         axes.plot(np.asarray(curve.steps)[width - 1 :], smooth, color=ACCENT, lw=2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training step")
     axes.set_title("training loss", loc="left", fontsize=9.5, color=INK)
@@ -56,6 +58,7 @@ def _draw_validation(axes: Axes, curve: ValidationCurve, zero_filled: float | No
             xycoords=axes.get_yaxis_transform(), color=MUTED, fontsize=8.5,
         )  # fmt: skip
     axes.margins(y=0.18)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training step")
     axes.set_title("SSIM on held-out data", loc="left", fontsize=9.5, color=INK)

@@ -48,8 +48,8 @@ def read(path: Path) -> Acquisition:
         except Exception as error:  # twixtools has no errors of its own: a damaged file fails anywhere in it
             _close_files_of(error)
             raise FileError(
-                f"{path}: expected a complete Siemens twix file, got one that cannot be read ({reason(error)}). "
-                f"Copy it again."
+                f"{path}: expected a complete Siemens twix file, got one that cannot be read "
+                f"({'without ' if isinstance(error, KeyError) else ''}{reason(error)}). Copy it again."
             ) from error
 
 
