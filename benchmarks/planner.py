@@ -147,23 +147,20 @@ def main() -> None:
     options = parser.parse_args()
     named = {**CASES, **QUICK}
     chosen = options.cases or list(QUICK if options.quick else CASES)
-    rows = []
+    setting = {"threads": torch.get_num_threads(), "bar": BAR, "starts": 1 if options.quick else STARTS}
+    setting["quick"] = options.quick
+    rows: list[dict[str, Any]] = []
     for _, group in groupby(sorted(chosen, key=lambda name: _family(named[name])), lambda name: _family(named[name])):
         names = list(group)
         with Planner(partial(rehearse, *smallest_of(named[names[0]].recipe))) as planner:
             for name in names:
-                rows.append(compare(planner, name, named[name], 1 if options.quick else STARTS))
+                rows.append(compare(planner, name, named[name], setting["starts"]))
                 print(line(rows[-1]), flush=True)
-    rows.sort(key=lambda row: chosen.index(row["case"]))
-    summary = summarise(rows)
-    print(summary_in_words(summary))
-    setting = {
-        "threads": torch.get_num_threads(),
-        "bar": BAR,
-        "starts": 1 if options.quick else STARTS,
-        "quick": options.quick,
-    }
-    print(write_results("planner", QUESTION, setting, {"cases": rows, "summary": summary}, folder=options.out))
+                results = {"cases": sorted(rows, key=lambda row: chosen.index(row["case"])), "summary": summarise(rows)}
+                # After every case, so that what was measured survives an interruption.
+                path = write_results("planner", QUESTION, setting, results, folder=options.out)
+    print(summary_in_words(results["summary"]))
+    print(path)
 
 
 def compare(planner: Planner, name: str, case: Case, starts: int) -> dict[str, Any]:

@@ -85,3 +85,12 @@ def test_layouts_of_a_library_are_not_there_all_at_once():
     with Phantoms(Copying()) as phantoms:
         x * x
     assert abs(phantoms.peak - 2 * TENSOR) < SLACK
+
+
+def test_gradients_are_added_up_in_place():
+    x = torch.zeros(ENTRIES, requires_grad=True)
+    weights = torch.zeros(3, ENTRIES)
+    with Phantoms() as phantoms:
+        sum((x * weight).sum() for weight in weights).backward()
+    # Products are gone before; the gradient so far, and the one that is added to it.
+    assert abs(phantoms.peak - 2 * TENSOR) < SLACK
