@@ -68,6 +68,8 @@ def draw_modes(axes: Axes, results: Results, study: str, x: str, y: str) -> None
     """One line a mode of backpropagation."""
     for mode, (colour, label) in MODES.items():
         rows = [row for row in results["scaling"]["results"][study] if row["mode"] == mode]
+        if not rows:
+            continue
         _line(axes, *([row[name] / UNITS[name] for row in rows] for name in (x, y)), colour, label)
 
 

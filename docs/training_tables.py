@@ -7,7 +7,7 @@ from typing import Any
 from measured import megabytes, origin, table
 
 MODELS = {"irim": "i-RIM, running average", "unet": "U-Net, dropout"}
-MODES = {"store": "stored", "invert": "inverted", "exact": "inverted bit for bit"}
+MODES = {"store": "stored", "invert": "inverted"}
 
 
 def depth_table(result: dict[str, Any]) -> str:
