@@ -75,9 +75,9 @@ class FixedPoint(Floating):
             return z.new_zeros(())
         raise InexactError(
             f"expected every bit of the state back, got others. Either a state, or what a block makes of its channels "
-            f"on the way, which may be tens of times as large, left the exact range, below {self.grid.limit:g} (here it "
-            f"reaches {float(z.abs().max()):.3g}): scale it down, or make it float64; or a net does not repeat itself: "
-            f"use torch.use_deterministic_algorithms(True)."
+            f"on the way, which may be tens of times as large, left the exact range, below {self.grid.limit:g} (here "
+            f"it reaches {float(z.abs().max()):.3g}): scale it down, or make it float64; or a net does not repeat "
+            f"itself: use torch.use_deterministic_algorithms(True)."
         )
 
 
