@@ -59,6 +59,8 @@ def scaling_figure(results: Results) -> Figure:
         axes.set_title(title, loc="left", fontsize=9.5, color=INK)
         axes.set_xlabel(below)
         fill(axes, results)
+        if axes.get_yscale() == "linear":
+            axes.set_ylim(bottom=0)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8, loc="best", labelcolor=INK)
     return figure
@@ -127,13 +129,11 @@ def draw_checkpoints(axes: Axes, results: Results) -> None:
     rows = results["scaling"]["results"]["checkpoints"]
     sizes = [row["checkpoint_bytes"] / MEGABYTE for row in rows]
     _line(axes, sizes, [row["seconds_to_write"] for row in rows], MUTED, "to write and prove it")
-    more = [row["seconds_to_go_on"] - row["seconds_to_begin"] for row in rows]
-    _line(axes, sizes, more, ACCENT, "to go on, more than to begin")
+    _line(axes, sizes, [row["seconds_to_go_on"] for row in rows], ACCENT, "until a run goes on with it")
 
 
 def _line(axes: Axes, x: Sequence[float], y: Sequence[float], colour: str, label: str) -> None:
     axes.plot(x, y, "o-", color=colour, ms=4, lw=1.6, label=label)
-    axes.set_ylim(bottom=min(0, *y))
 
 
 if __name__ == "__main__":
