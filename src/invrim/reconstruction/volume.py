@@ -129,6 +129,11 @@ def open_for(path: Path, job: Job) -> Scan:
     outputs = job.outputs(path)
     if "dicom" in outputs:
         require_replaceable(outputs["dicom"], SUFFIX)
+    return _open(path, job)
+
+
+def _open(path: Path, job: Job) -> Scan:
+    """Open a raw file; the axes of a job are for its arrays."""
     return open_scan(path, job.axes if needs_axes(path) else None)
 
 
@@ -166,7 +171,7 @@ def reconstruct_slices(
     model: Solver, path: Path, job: Job, on_progress: Progress | None = None
 ) -> tuple[Tensor, float]:
     """Open a file and `reconstruct_scan` it."""
-    return reconstruct_scan(model, open_scan(path, job.axes if needs_axes(path) else None), job, on_progress)
+    return reconstruct_scan(model, _open(path, job), job, on_progress)
 
 
 def reconstruct_scan(model: Solver, scan: Scan, job: Job, on_progress: Progress | None = None) -> tuple[Tensor, float]:

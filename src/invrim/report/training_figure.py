@@ -39,10 +39,7 @@ def _draw_loss(axes: Axes, curve: TrainingCurve) -> None:
         width = len(loss) // 20
         smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
         axes.plot(np.asarray(curve.steps)[width - 1 :], smooth, color=ACCENT, lw=2)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlabel("training step")
-    axes.set_title("training loss", loc="left", fontsize=9.5, color=INK)
+    _label(axes, "training loss")
 
 
 def _draw_validation(axes: Axes, curve: ValidationCurve, zero_filled: float | None) -> None:
@@ -58,7 +55,11 @@ def _draw_validation(axes: Axes, curve: ValidationCurve, zero_filled: float | No
             xycoords=axes.get_yaxis_transform(), color=MUTED, fontsize=8.5,
         )  # fmt: skip
     axes.margins(y=0.18)
+    _label(axes, "SSIM on held-out data")
+
+
+def _label(axes: Axes, title: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training step")
-    axes.set_title("SSIM on held-out data", loc="left", fontsize=9.5, color=INK)
+    axes.set_title(title, loc="left", fontsize=9.5, color=INK)
