@@ -18,7 +18,7 @@ from invrim.errors import FileError, RunError, StoppedError
 from invrim.models import read_header
 from invrim.training import UNetOptions, train
 from invrim.training import run as running
-from invrim.training.checkpoints import FOLDER, checkpoints_in
+from invrim.training.checkpoints import FOLDER, checkpoints_in, the_only_run
 from training.test_training import LIGHTNING, recipe
 from training.written import recipes_in
 
@@ -192,6 +192,23 @@ def test_two_runs_in_one_folder_are_refused(recipe, at):
     at(1, another)
     with pytest.raises(Killed):
         train(made)
+
+
+def test_a_loaders_process_that_outlives_its_run_does_not_keep_the_folder_locked(tmp_path):
+    """It notices only after some seconds that the run was killed."""
+    here, there = os.pipe()
+    with the_only_run(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.write(there, b"!")
+            signal.pause()
+        os.read(here, 1)
+    try:
+        with the_only_run(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_run_of_an_earlier_version_is_not_silently_begun_again(recipe):

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
@@ -32,6 +32,18 @@ _NAME = re.compile(rf"update-(\d+)-([0-9a-f]{{{_DIGITS}}})\.ckpt")
 _PARTIAL = ".partial-"
 _KEPT = 2
 """The last ones: should the newest be damaged on the disk, there is the one before."""
+_locks: set[IO[str]] = set()
+"""Of the runs under way in this process."""
+
+
+def _let_go_of_locks() -> None:
+    """In a forked process: a loader's process that outlives a killed run by seconds must not keep its folder locked."""
+    for lock in _locks:
+        lock.close()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_of_locks)
 
 
 class PlainCheckpointIO(TorchCheckpointIO):
@@ -182,9 +194,13 @@ def the_only_run(out: Path) -> Iterator[None]:
                 f"expected a folder that no other run is writing to, got {out}, where one is under way. Wait for it, "
                 f"stop it, or choose another out."
             ) from error
-        for partial in folder.glob(f"{_PARTIAL}*"):
-            partial.unlink(missing_ok=True)
-        yield
+        _locks.add(lock)
+        try:
+            for partial in folder.glob(f"{_PARTIAL}*"):
+                partial.unlink(missing_ok=True)
+            yield
+        finally:
+            _locks.discard(lock)
 
 
 @contextmanager
