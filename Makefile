@@ -25,7 +25,7 @@ help:
 	@echo "make test-ray        install Ray into an environment of its own, then test reconstruction on a cluster"
 	@echo "make check     style, types, and who may import whom"
 	@echo "make bench     measure memory, time, quality and stability; writes benchmarks/results/*.json"
-	@echo "make instruments     train and score the examples: deconvolution and tomography (some 10 minutes)"
+	@echo "make instruments     train and score the examples: deconvolution and tomography (an hour)"
 	@echo "make table     train every model for the same time, score them on unseen scans (40 minutes on 2 cores)"
 	@echo "make weights   make the training data and train the weights that ship (hours without a GPU)"
 	@echo "make clean     remove the virtual environment and everything that tools left behind; runs/ stays"

@@ -1,6 +1,6 @@
 """How much better than Wiener's filter and total variation does an i-RIM undo the shake of a camera?
 
-python examples/deconvolution.py    # a quarter of an hour
+python examples/deconvolution.py    # three quarters of an hour
 
 Every photograph is blurred by a shake of its own, periodically, and noise is added; the kernel is known. The i-RIM has
 seen neither the held-back photographs nor their kernels. Wiener's filter is scikit-image's; total variation is solved
@@ -21,7 +21,7 @@ NOISE, ROUGHNESS = 0.01, 0.005
 """Standard deviation of the noise, where white is 1; and what a Laplacian costs in the filter that the model sees."""
 KERNEL, MOMENTS = 13, 64
 """Pixels along the sides of a kernel, and points along the camera's path."""
-PATCH, BATCH, UPDATES = 96, 2, 2500
+PATCH, BATCH, UPDATES = 96, 2, 7500
 LAPLACIAN = torch.tensor([[[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]]])
 BALANCES = [10 ** (-k / 4) for k in range(2, 15)]
 """Of Wiener's filter: how much roughness costs."""
