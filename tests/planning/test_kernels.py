@@ -66,11 +66,11 @@ def test_scratch_follows_the_law_that_was_measured():
     kernels = MeasuredKernels(RATES)
     kernels.scratch(forward, args)
     assert list(kernels.unknown) == [Convolution.of(forward, args)]
-    kernels.convolutions[Convolution.of(forward, args)] = Cost(0.5, 1000.0, 1e-9)
+    kernels.convolutions[Convolution.of(forward, args)] = Cost(0.5, 1e6, 1e-9)
     activations = 4 * 3 * 20 * 15 * (6 + 10)
-    assert kernels.scratch(forward, args) == Scratch(beside=[round(1000 + 0.5 * activations)])
-    kernels.convolutions[Convolution.of(backward, back_args)] = Cost(2.0, 0.0, 2e-9)
-    assert kernels.scratch(backward, back_args) == Scratch(beside=[activations] * 2)
+    assert kernels.scratch(forward, args) == Scratch(beside=[round(1e6 + 0.5 * activations)])
+    kernels.convolutions[Convolution.of(backward, back_args)] = Cost(2.0, 1e6, 2e-9)
+    assert kernels.scratch(backward, back_args) == Scratch(beside=[500_000 + activations] * 2)
     assert kernels.seconds(backward, back_args, ()) == pytest.approx(2e-9 * activations)
 
 
@@ -79,8 +79,8 @@ def test_layouts_of_a_library_come_and_go_around_the_result():
     x, y = 4 * 3 * 20 * 15 * 6, 4 * 3 * 20 * 15 * 10
     costs = {Convolution.of(forward, args): Cost(0.0, y, 0.0), Convolution.of(backward, back_args): Cost(1.0, 0.0, 0.0)}
     kernels = MeasuredKernels(RATES, costs)
-    assert kernels.scratch(forward, args) == Scratch(copy=x, result=y)
-    assert kernels.scratch(backward, back_args) == Scratch(copy=y, result=x, beside=[x, y])
+    assert kernels.scratch(forward, args) == Scratch(before=x, around=y)
+    assert kernels.scratch(backward, back_args) == Scratch(before=y, around=x, beside=[x, y])
 
 
 def test_an_untried_width_borrows_from_the_nearest():
@@ -93,16 +93,18 @@ def test_an_untried_width_borrows_from_the_nearest():
         kernels.convolutions[Convolution.of(*of(width))] = Cost(scratch, 0.0, width * 1e-9)
     func, args = of(24)
     voxels = 4 * 24 * 20 * 15
-    assert kernels.scratch(func, args) == Scratch(copy=voxels, result=voxels)
+    assert kernels.scratch(func, args) == Scratch(before=voxels, around=voxels)
     assert kernels.seconds(func, args, ()) == pytest.approx(24e-9 * 2 * 4 * 24 * 20 * 15)
 
 
-def test_rolls_and_mixed_types_take_copies():
+def test_rolls_mixed_types_and_magnitudes_take_copies():
     kernels = MeasuredKernels(RATES)
     x = torch.empty(2, 5, 7, dtype=torch.complex64)
     assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == Scratch(beside=[8 * 70] * 2)
-    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == Scratch(beside=[8 * 35])
-    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == Scratch(beside=[])
+    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == Scratch(around=8 * 35)
+    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == Scratch()
+    assert kernels.scratch(_aten.abs.default, (x,)) == Scratch(beside=[8 * 70])
+    assert kernels.scratch(_aten.abs.default, (x.real,)) == Scratch()
 
 
 def test_a_trial_finds_what_is_known_to_be_there():

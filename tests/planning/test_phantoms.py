@@ -76,7 +76,7 @@ def test_scratch_is_held_while_an_operation_runs():
 def test_layouts_of_a_library_are_not_there_all_at_once():
     class Copying:
         def scratch(self, *_):
-            return Scratch(copy=TENSOR, result=TENSOR)
+            return Scratch(before=TENSOR, around=TENSOR)
 
         def seconds(self, *_):
             return 0.0
@@ -94,3 +94,20 @@ def test_gradients_are_added_up_in_place():
         sum((x * weight).sum() for weight in weights).backward()
     # Products are gone before; the gradient so far, and the one that is added to it.
     assert abs(phantoms.peak - 2 * TENSOR) < SLACK
+
+
+def test_gradients_that_are_views_are_added_up_apart():
+    x = torch.zeros(ENTRIES // 2, dtype=torch.complex64, requires_grad=True)
+    weights = torch.zeros(3, ENTRIES // 2, 2)
+    with Phantoms() as phantoms:
+        sum((torch.view_as_real(x) * weight).sum() for weight in weights).backward()
+    # The gradient so far, the one that is added to it, and their sum.
+    assert abs(phantoms.peak - 3 * TENSOR) < SLACK
+
+
+def test_operations_are_told_while_they_run():
+    told = []
+    with Phantoms(alongside=lambda func, args, result: told.append((func, args, result.shape))):
+        torch.zeros(ENTRIES).view(-1, 4).sum(dim=1)
+    func, (summed, *_), shape = told[-1]
+    assert (func, summed.shape, shape) == (torch.ops.aten.sum.dim_IntList, (ENTRIES // 4, 4), (ENTRIES // 4,))

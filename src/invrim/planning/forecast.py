@@ -18,6 +18,7 @@ from typing import NamedTuple
 from invrim.errors import InvrimError
 from invrim.planning.apart import Workshop, do_apart
 from invrim.planning.kernels import GIVE_BACK, Convolution, MeasuredKernels, measure_rates, try_convolutions
+from invrim.planning.libraries import LittleRuns
 from invrim.planning.memory import peak_resident_bytes
 from invrim.planning.phantoms import Phantoms
 
@@ -102,7 +103,7 @@ class Planner:
         self._stack.__exit__(kind, error, traceback)
 
     def forecast(self, work: Work) -> Forecast:
-        """Foresee a run; the peak is the median of some passes, in several processes, each with a heap of its own.
+        """Foresee a run; the peak is the mean of some passes, in several processes, each with a heap of its own.
 
         Takes a pass to find out what to try, the trials, and the passes: seconds, unless there are thousands of blocks.
         """
@@ -110,7 +111,7 @@ class Planner:
         with ThreadPoolExecutor(_WORKSHOPS) as pool:  # threads that wait for processes
             turns = pool.map(lambda workshop: [self._foresee(work, workshop) for _ in range(_PASSES)], self._workshops)
             runs = [run for turn in turns for run in turn]
-        peak, training = (round(statistics.median(getattr(run, name) for run in runs)) for name in ("peak", "training"))
+        peak, training = (round(statistics.mean(getattr(run, name) for run in runs)) for name in ("peak", "training"))
         run = runs[0]
         return Forecast(
             held=run.held,
@@ -177,7 +178,7 @@ def foresee(work: Work, kernels: MeasuredKernels) -> tuple[Run, list[Convolution
     """Do the work with phantoms, and say what it would take above what is there; and which kernels are unknown."""
     kernels.unknown.clear()
     notes: list[tuple[str, int, float, int]] = []
-    with Phantoms(kernels) as phantoms:
+    with Phantoms(kernels, LittleRuns()) as phantoms:
         held = work(lambda stage: notes.append((stage, phantoms.peak, phantoms.seconds, phantoms.operations)))
     return _run(notes, held, phantoms.peak), list(kernels.unknown)
 

@@ -16,10 +16,10 @@ from invrim.planning.memory import forget_peak, peak_resident_bytes, resident_by
 from invrim.planning.phantoms import Scratch
 
 _aten = torch.ops.aten
-_FORWARD, _BACKWARD = _aten.convolution.default, _aten.convolution_backward.default
-_PRODUCTS = frozenset({_aten.bmm.default, _aten.baddbmm.default, _aten.baddbmm_.default, _aten.mm.default})
+FORWARD, BACKWARD = _aten.convolution.default, _aten.convolution_backward.default
+PRODUCTS = frozenset({_aten.bmm.default, _aten.baddbmm.default, _aten.baddbmm_.default, _aten.mm.default})
 _TRANSFORM = _aten._fft_c2c.default
-_ROLL = _aten.roll.default
+_ROLL, _ABS = _aten.roll.default, _aten.abs.default
 _POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
 
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -33,8 +33,8 @@ _SHORTEST = 16
 _LARGEST_BATCH = 2
 """The way taken is another for a batch of one."""
 _REPEATS = 3
-_ROUNDING = 0.05
-"""Of scratch memory found by trial."""
+_ROUNDING, _SLACK = 0.05, 1 << 18
+"""Of scratch memory found by trial: a part, and the bytes by which Linux, which counts for every processor, is off."""
 
 
 class Convolution(NamedTuple):
@@ -57,29 +57,29 @@ class Convolution(NamedTuple):
     dtype: str
 
     @staticmethod
-    def of(func: Any, args: Sequence[Any]) -> Convolution:
-        """Read the arguments of ``aten::convolution`` or ``aten::convolution_backward``."""
-        backward = func is _BACKWARD
+    def of(func: Any, args: Sequence[Any], most: int = _TRIAL_BYTES) -> Convolution:
+        """Read the arguments of ``aten::convolution`` or its backward pass; the input cut to so many bytes or so."""
+        backward = func is BACKWARD
         x, weight, bias, *rest = args[1:] if backward else args
         stride, padding, dilation, transposed, output_padding, groups, *wanted = rest
         return Convolution(
-            backward, _cut(x), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding), tuple(dilation),
-            transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
+            backward, _cut(x, most), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding),
+            tuple(dilation), transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
             str(weight.dtype).removeprefix("torch."),
         )  # fmt: skip
 
     def arguments(self, columns: int) -> tuple[Any, list[Any]]:
         """Return the operation, and arguments of so many voxels along the last axis."""
         dtype = getattr(torch, self.dtype)
-        weight = torch.randn(self.weight).to(dtype)
-        x = torch.randn(*self.x[:-1], columns).to(dtype)
+        weight = torch.ones(self.weight, dtype=dtype)
+        x = torch.ones(*self.x[:-1], columns, dtype=dtype)
         outputs = self.weight[1] * self.groups if self.transposed else self.weight[0]
-        bias = torch.randn(outputs).to(dtype) if self.bias else None
+        bias = torch.ones(outputs, dtype=dtype) if self.bias else None
         rest = [self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups]
         if not self.backward:
-            return _FORWARD, [x, weight, bias, *rest]
-        grad = torch.ones_like(_FORWARD(x, weight, bias, *rest))
-        return _BACKWARD, [grad, x, weight, [outputs] if self.bias else None, *rest, self.wanted]
+            return FORWARD, [x, weight, bias, *rest]
+        grad = torch.ones_like(FORWARD(x, weight, bias, *rest))
+        return BACKWARD, [grad, x, weight, [outputs] if self.bias else None, *rest, self.wanted]
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -112,24 +112,27 @@ class MeasuredKernels:
         """Blocks of memory that an operation takes while it runs.
 
         Besides convolutions these have some: a roll over several axes goes axis by axis, each time into a new tensor;
-        an operation on entries of two types first converts those of the lesser one. What is below a page is not told.
+        an operation on entries of two types first converts those of the lesser one; magnitudes are complex at first.
+        What is below a page is not told.
         """
-        if func in (_FORWARD, _BACKWARD):
+        if func in (FORWARD, BACKWARD):
             total = round(self._scratch(Convolution.of(func, args), _activations(func, args)))
             return _as_taken_by(func, args, total)
         if func is _ROLL:
             return Scratch(beside=[_bytes(args[0])] * (len(args[2]) - 1))
+        if func is _ABS and args[0].is_complex():
+            return Scratch(beside=[_bytes(args[0])])
         if func in _POINTWISE and all(isinstance(arg, Tensor) and arg.ndim > 0 for arg in args[:2]):
             common = torch.promote_types(args[0].dtype, args[1].dtype)
-            return Scratch(beside=[arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common])
+            return Scratch(around=sum(arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common))
         return Scratch()
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
         """How long an operation takes."""
         moved = _bytes(args) + _bytes(result)
-        if func in (_FORWARD, _BACKWARD):
+        if func in (FORWARD, BACKWARD):
             return self._cost(Convolution.of(func, args)).seconds * _activations(func, args)
-        if func in _PRODUCTS:
+        if func in PRODUCTS:
             a, b = args[-2:]
             return max(2 * a.numel() * b.shape[-1] * self.rates["product"], moved * self.rates["entries"])
         if func is _TRANSFORM:
@@ -184,21 +187,21 @@ def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
     The backward pass does so for the gradient of the input, and then copies input and gradient for that of the weights.
     Where the bytes are other than such copies would be, they are taken for one block, or two.
     """
-    if func is _FORWARD:
+    if func is FORWARD:
         copied, made = _bytes(args[0]), _activations(func, args) - _bytes(args[0])
         # The copy and the result in their layout, less the result itself; or twice the result, if that is more.
         if _is_about(total, max(copied, made)):
-            return Scratch(copy=copied, result=made)
+            return Scratch(before=copied, around=made)
         return Scratch(beside=[total] if total else [])
     grad, x = _bytes(args[0]), _bytes(args[1])
     wants_input, *_ = args[-1]
     if _is_about(total, grad + x):
-        return Scratch(copy=grad if wants_input else 0, result=x if wants_input else 0, beside=[x, grad])
+        return Scratch(before=grad if wants_input else 0, around=x if wants_input else 0, beside=[x, grad])
     return Scratch(beside=[total // 2] * 2 if total else [])
 
 
 def _is_about(size: int, expected: int) -> bool:
-    return abs(size - expected) <= _ROUNDING * expected
+    return abs(size - expected) <= max(_ROUNDING * expected, _SLACK)
 
 
 def _tried(convolution: Convolution) -> Cost:
@@ -225,11 +228,11 @@ def _try(convolution: Convolution, columns: int) -> tuple[int, int, float]:
     return _activations(func, args), peak_resident_bytes() - before - _bytes(result), seconds
 
 
-def _cut(x: Tensor) -> tuple[int, ...]:
+def _cut(x: Tensor, most: int) -> tuple[int, ...]:
     """The input's shape, from the last axis on made shorter where it is too large to try."""
     shape = [min(len(x), _LARGEST_BATCH), *x.shape[1:]]
     for axis in range(x.ndim - 1, 1, -1):
-        excess = prod(shape) * x.element_size() / _TRIAL_BYTES
+        excess = prod(shape) * x.element_size() / most
         if excess > 1:
             shape[axis] = min(shape[axis], max(_SHORTEST, round(shape[axis] / excess)))
     return tuple(shape)
@@ -247,7 +250,7 @@ def _time(work: Callable[[], object]) -> float:
 
 def _activations(func: Any, args: Sequence[Any]) -> int:
     """Bytes of a convolution's input and output, or of input and gradient."""
-    if func is _BACKWARD:
+    if func is BACKWARD:
         return _bytes(args[0]) + _bytes(args[1])
     x, weight, _, stride, padding, dilation, transposed, output_padding, groups = args
     sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from resource import getpagesize
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +19,8 @@ SMALL = 1 << 14
 
 _OWNED = 4
 """References to an argument that are the dispatcher's, the count's and ours."""
+_UNSHARED = 2
+"""References to a storage that are the argument's and ours."""
 _LONGEST_LINE = 200
 """Of ``/proc/self/statm``, in bytes."""
 _aten = torch.ops.aten
@@ -39,15 +41,18 @@ _BOOKKEEPING = frozenset(
 class Scratch(NamedTuple):
     """Bytes of the blocks of memory that an operation takes while it runs, in the order in which they come and go."""
 
-    copy: int = 0
-    """Taken first, of an input in the layout of a library: given back when that has computed its result."""
-    result: int = 0
-    """The result in that layout, beside the copy, until it has become the result in ours."""
+    before: int = 0
+    """Taken first, and given back before the result is taken: an input in the layout of a library."""
+    around: int = 0
+    """Taken next, and given back once the result is there: an input in another type, a result in another layout."""
     beside: Sequence[int] = ()
     """Taken when the result is there, all at once."""
 
 
 _NONE = Scratch()
+
+
+Alongside = Callable[[Any, Sequence[Any], Any], None]
 
 
 class Kernels(Protocol):
@@ -73,11 +78,13 @@ class Phantoms(TorchDispatchMode):
     ----------
     kernels
         What operations cost beside their results; None: nothing.
+    alongside
+        Called while an operation runs, with it, its arguments and its result; None: nothing.
     """
 
-    def __init__(self, kernels: Kernels | None = None) -> None:
+    def __init__(self, kernels: Kernels | None = None, alongside: Alongside | None = None) -> None:
         super().__init__()
-        self.kernels = kernels
+        self.kernels, self.alongside = kernels, alongside
         self.seconds = 0.0
         """Of all operations so far."""
         self.operations = 0
@@ -98,12 +105,14 @@ class Phantoms(TorchDispatchMode):
         if plan is None:
             return func(*args, **kwargs)
         scratch = _NONE if self.kernels is None else self.kernels.scratch(func, args)
-        copy, inner = _block(scratch.copy), _block(scratch.result)
+        before, around = _block(scratch.before), _block(scratch.around)
         self._note_peak()
-        del copy
+        del before
         result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
         self._note_peak()
-        del inner
+        if self.alongside is not None:
+            self.alongside(func, args, result)
+        del around
         held = [_block(size) for size in scratch.beside]
         self._note_peak()
         del held
@@ -139,14 +148,16 @@ class _Plan:
 
 
 def _accumulates(args: Sequence[Any]) -> bool:
-    """Whether the engine of autograd adds up gradients, which nobody else has a reference to.
+    """Whether the engine of autograd adds up gradients, the first of which nobody else has a reference to.
 
     Without phantoms it does so in place, but not where a mode of dispatch is on.
     """
     if torch.is_grad_enabled() or torch._C._current_graph_task_id() == -1 or len(args) != 2:
         return False
     x, y = args
-    return isinstance(y, Tensor) and x.shape == y.shape and x.numel() > SMALL and sys.getrefcount(x) <= _OWNED
+    if not (isinstance(y, Tensor) and x.shape == y.shape and x.numel() > SMALL):
+        return False
+    return sys.getrefcount(x) <= _OWNED and torch._C._storage_Use_Count(x.untyped_storage()._cdata) <= _UNSHARED
 
 
 def asked_for() -> int:

@@ -1,0 +1,67 @@
+"""What torch's libraries have of their own while a run goes on: prepared kernels, and buffers for products.
+
+It is little, but lies amid the large blocks of the run: what is freed on both sides of it is no block that fits both
+again. And when small blocks are freed decides when the C library joins their neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invrim.planning.kernels import BACKWARD, FORWARD, PRODUCTS, Convolution
+from invrim.planning.phantoms import SMALL
+
+_INPUT_BYTES = 1 << 17
+"""Of a convolution, or so: on less torch does without oneDNN."""
+_NARROWEST = 16
+_MATRIX_BYTES = 6_000_000
+"""At most: the size of MKL's buffers depends on the matrices', where these are small."""
+_LONGEST = 1 << 12
+"""Sums that matrices are multiplied by; MKL does longer ones in pieces."""
+
+
+class LittleRuns:
+    """Lets the libraries do on little what a run with phantoms does on much, in that run's process.
+
+    Convolutions each time, since oneDNN also has objects that come and go with each; products of matrices only when
+    their sizes are new.
+    """
+
+    def __init__(self) -> None:
+        self._met: set[object] = set()
+        self._columns: dict[tuple[int, ...], int] = {}
+        """By an input's shape. oneDNN keeps a kernel for every shape: cut ones must differ where these do."""
+
+    def __call__(self, func: Any, args: Sequence[Any], result: Any) -> None:
+        """Do an operation if it is a convolution or a new product."""
+        if func in PRODUCTS:
+            a, b = args[-2:]
+            key = (func, a.shape, b.shape, a.dtype)
+            if key not in self._met:
+                self._met.add(key)
+                _multiply(a, b, result)
+        elif func in (FORWARD, BACKWARD):
+            x = args[1] if func is BACKWARD else args[0]
+            columns = self._columns.setdefault(tuple(x.shape), _NARROWEST + len(self._columns))
+            func, args = Convolution.of(func, args, _INPUT_BYTES).arguments(columns)
+            func(*args)
+
+
+def _multiply(a: Tensor, b: Tensor, result: Tensor) -> None:
+    """Multiply matrices of these rows, and of few columns."""
+    rows, terms = a.shape[-2], min(a.shape[-1], _LONGEST)
+    columns = max(1, min(b.shape[-1], _MATRIX_BYTES // (b.itemsize * max(rows, terms))))
+    out = _matrix(result, rows, columns) if result.numel() > SMALL else result.new_empty(rows, columns)
+    torch.mm(_matrix(a, rows, terms), _matrix(b, terms, columns), out=out)
+
+
+def _matrix(phantom: Tensor, rows: int, columns: int) -> Tensor:
+    """A matrix in the phantom's memory: one of its own would lie where the library's buffer belongs."""
+    storage = phantom.untyped_storage()
+    if storage.nbytes() < rows * columns * phantom.itemsize:  # an expanded one
+        return phantom.new_empty(rows, columns)
+    return phantom.new_empty(0).set_(storage, 0, (rows, columns), (columns, 1))
