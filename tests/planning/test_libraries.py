@@ -66,7 +66,6 @@ def test_every_shape_has_a_kernel_of_its_own(monkeypatch):
         return [torch.empty(2, 16, side, side, device="meta"), torch.empty(16, 16, 3, 3), None, [1, 1], [1, 1], [1, 1],
                 False, [0, 0], 1]  # fmt: skip
 
-    monkeypatch.setattr("invrim.planning.libraries.FORWARD", convolve)
     monkeypatch.setattr(
         "invrim.planning.kernels.FORWARD", lambda x, *args: done.append(tuple(x.shape)) or convolve(x, *args)
     )
@@ -75,3 +74,15 @@ def test_every_shape_has_a_kernel_of_its_own(monkeypatch):
         runs(convolve, of(side), torch.empty(0))
     assert done[0] == done[2] != done[1]
     assert all(16 * 16 * 2 <= torch.Size(shape).numel() < 1 << 17 for shape in done)
+
+
+@pytest.mark.parametrize(("channels", "times"), [(16, 3), (1024, 1)])
+def test_dear_convolutions_are_done_once(channels, times, monkeypatch):
+    done = []
+    convolve = torch.ops.aten.convolution.default
+    x, weight = torch.empty(1, channels, 256, 256, device="meta"), torch.empty(channels, channels, 3, 3)
+    monkeypatch.setattr("invrim.planning.kernels.FORWARD", lambda *args: done.append(args))
+    runs = LittleRuns()
+    for _ in range(3):
+        runs(convolve, [x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1], torch.empty(0))
+    assert len(done) == times

@@ -7,6 +7,7 @@ again. And when small blocks are freed decides when the C library joins their ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -22,13 +23,15 @@ _MATRIX_BYTES = 6_000_000
 """At most: the size of MKL's buffers depends on the matrices', where these are small."""
 _LONGEST = 1 << 12
 """Sums that matrices are multiplied by; MKL does longer ones in pieces."""
+_DEAR = 1 << 28
+"""Multiplications of a convolution on little, some 10 milliseconds, from which once is enough."""
 
 
 class LittleRuns:
     """Lets the libraries do on little what a run with phantoms does on much, in that run's process.
 
-    Convolutions each time, since oneDNN also has objects that come and go with each; products of matrices only when
-    their sizes are new.
+    Products of matrices when their sizes are new; convolutions each time, unless they are dear, since oneDNN also has
+    objects that come and go with each.
     """
 
     def __init__(self) -> None:
@@ -37,18 +40,24 @@ class LittleRuns:
         """By an input's shape. oneDNN keeps a kernel for every shape: cut ones must differ where these do."""
 
     def __call__(self, func: Any, args: Sequence[Any], result: Any) -> None:
-        """Do an operation if it is a convolution or a new product."""
+        """Do an operation if it is a product or a convolution."""
         if func in PRODUCTS:
             a, b = args[-2:]
-            key = (func, a.shape, b.shape, a.dtype)
-            if key not in self._met:
-                self._met.add(key)
+            if self._is_new((func, a.shape, b.shape, a.dtype)):
                 _multiply(a, b, result)
         elif func in (FORWARD, BACKWARD):
             x = args[1] if func is BACKWARD else args[0]
+            convolution = Convolution.of(func, args, _INPUT_BYTES)
             columns = self._columns.setdefault(tuple(x.shape), _NARROWEST + len(self._columns))
-            func, args = Convolution.of(func, args, _INPUT_BYTES).arguments(columns)
-            func(*args)
+            multiplications = prod(convolution.weight) * prod(convolution.x[2:-1]) * columns
+            if self._is_new((convolution, columns)) or multiplications < _DEAR:
+                func, args = convolution.arguments(columns)
+                func(*args)
+
+    def _is_new(self, key: object) -> bool:
+        new = key not in self._met
+        self._met.add(key)
+        return new
 
 
 def _multiply(a: Tensor, b: Tensor, result: Tensor) -> None:
