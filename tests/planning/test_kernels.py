@@ -70,7 +70,7 @@ def test_scratch_follows_the_law_that_was_measured():
     activations = 4 * 3 * 20 * 15 * (6 + 10)
     assert kernels.scratch(forward, args) == Scratch(beside=[round(1e6 + 0.5 * activations)])
     kernels.convolutions[Convolution.of(backward, back_args)] = Cost(2.0, 1e6, 2e-9)
-    assert kernels.scratch(backward, back_args) == Scratch(beside=[500_000 + activations] * 2)
+    assert kernels.scratch(backward, back_args) == Scratch(beside=[1_000_000 + 2 * activations])
     assert kernels.seconds(backward, back_args, ()) == pytest.approx(2e-9 * activations)
 
 

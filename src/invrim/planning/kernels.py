@@ -57,14 +57,14 @@ class Convolution(NamedTuple):
     dtype: str
 
     @staticmethod
-    def of(func: Any, args: Sequence[Any], most: int = _TRIAL_BYTES) -> Convolution:
-        """Read the arguments of ``aten::convolution`` or its backward pass; the input cut to so many bytes or so."""
+    def of(func: Any, args: Sequence[Any]) -> Convolution:
+        """Read the arguments of ``aten::convolution`` or ``aten::convolution_backward``."""
         backward = func is BACKWARD
         x, weight, bias, *rest = args[1:] if backward else args
         stride, padding, dilation, transposed, output_padding, groups, *wanted = rest
         return Convolution(
-            backward, _cut(x, most), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding),
-            tuple(dilation), transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
+            backward, _cut(x), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding), tuple(dilation),
+            transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
             str(weight.dtype).removeprefix("torch."),
         )  # fmt: skip
 
@@ -185,7 +185,7 @@ def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
     """Say how a convolution takes so many bytes: oneDNN copies input and result into layouts of its own, and back.
 
     The backward pass does so for the gradient of the input, and then copies input and gradient for that of the weights.
-    Where the bytes are other than such copies would be, they are taken for one block, or two.
+    Where the bytes are other than such copies would be, they are taken for one block.
     """
     if func is FORWARD:
         copied, made = _bytes(args[0]), _activations(func, args) - _bytes(args[0])
@@ -197,7 +197,7 @@ def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
     wants_input, *_ = args[-1]
     if _is_about(total, grad + x):
         return Scratch(before=grad if wants_input else 0, around=x if wants_input else 0, beside=[x, grad])
-    return Scratch(beside=[total // 2] * 2 if total else [])
+    return Scratch(beside=[total] if total else [])
 
 
 def _is_about(size: int, expected: int) -> bool:
@@ -228,11 +228,11 @@ def _try(convolution: Convolution, columns: int) -> tuple[int, int, float]:
     return _activations(func, args), peak_resident_bytes() - before - _bytes(result), seconds
 
 
-def _cut(x: Tensor, most: int) -> tuple[int, ...]:
+def _cut(x: Tensor) -> tuple[int, ...]:
     """The input's shape, from the last axis on made shorter where it is too large to try."""
     shape = [min(len(x), _LARGEST_BATCH), *x.shape[1:]]
     for axis in range(x.ndim - 1, 1, -1):
-        excess = prod(shape) * x.element_size() / most
+        excess = prod(shape) * x.element_size() / _TRIAL_BYTES
         if excess > 1:
             shape[axis] = min(shape[axis], max(_SHORTEST, round(shape[axis] / excess)))
     return tuple(shape)

@@ -7,7 +7,7 @@ again. And when small blocks are freed decides when the C library joins their ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor
 from invrim.planning.kernels import BACKWARD, FORWARD, PRODUCTS, Convolution
 from invrim.planning.phantoms import SMALL
 
-_INPUT_BYTES = 1 << 17
-"""Of a convolution, or so: on less torch does without oneDNN."""
-_NARROWEST = 16
+_ENTRIES = 1 << 15
+"""Of a convolution's input along its first four axes: on less than some 20,000 torch does without oneDNN."""
+_NARROWEST = 8
 _MATRIX_BYTES = 6_000_000
 """At most: the size of MKL's buffers depends on the matrices', where these are small."""
 _LONGEST = 1 << 12
@@ -36,7 +36,7 @@ class LittleRuns:
 
     def __init__(self) -> None:
         self._met: set[object] = set()
-        self._columns: dict[tuple[int, ...], int] = {}
+        self._extra_columns: dict[tuple[int, ...], int] = {}
         """By an input's shape. oneDNN keeps a kernel for every shape: cut ones must differ where these do."""
 
     def __call__(self, func: Any, args: Sequence[Any], result: Any) -> None:
@@ -47,17 +47,31 @@ class LittleRuns:
                 _multiply(a, b, result)
         elif func in (FORWARD, BACKWARD):
             x = args[1] if func is BACKWARD else args[0]
-            convolution = Convolution.of(func, args, _INPUT_BYTES)
-            columns = self._columns.setdefault(tuple(x.shape), _NARROWEST + len(self._columns))
-            multiplications = prod(convolution.weight) * prod(convolution.x[2:-1]) * columns
-            if self._is_new((convolution, columns)) or multiplications < _DEAR:
-                func, args = convolution.arguments(columns)
+            extra = self._extra_columns.setdefault(tuple(x.shape), len(self._extra_columns))
+            convolution = _cut(Convolution.of(func, args), extra)
+            if self._is_new(convolution) or _multiplications(convolution) < _DEAR:
+                func, args = convolution.arguments(convolution.x[-1])
                 func(*args)
 
     def _is_new(self, key: object) -> bool:
         new = key not in self._met
         self._met.add(key)
         return new
+
+
+def _cut(convolution: Convolution, extra: int) -> Convolution:
+    """Make the input so narrow, and no higher than the library needs to do what it does on much."""
+    reach = [d * (k - 1) for d, k in zip(convolution.dilation, convolution.weight[2:], strict=True)]
+    shape = [*convolution.x[:-1], _NARROWEST + reach[-1] + extra]
+    if len(reach) > 1:  # there are rows
+        others = shape[:4]
+        del others[len(shape) - 2]
+        shape[-2] = min(shape[-2], max(_NARROWEST + reach[-2], ceil(_ENTRIES / prod(others))))
+    return convolution._replace(x=tuple(shape))
+
+
+def _multiplications(convolution: Convolution) -> int:
+    return prod(convolution.weight) * prod(convolution.x[2:])
 
 
 def _multiply(a: Tensor, b: Tensor, result: Tensor) -> None:
