@@ -79,8 +79,8 @@ def test_layouts_of_a_library_come_and_go_around_the_result():
     x, y = 4 * 3 * 20 * 15 * 6, 4 * 3 * 20 * 15 * 10
     costs = {Convolution.of(forward, args): Cost(0.0, y, 0.0), Convolution.of(backward, back_args): Cost(1.0, 0.0, 0.0)}
     kernels = MeasuredKernels(RATES, costs)
-    assert kernels.scratch(forward, args) == Scratch(before=x, around=y)
-    assert kernels.scratch(backward, back_args) == Scratch(before=y, around=x, beside=[x, y])
+    assert kernels.scratch(forward, args) == Scratch(before=x, around=[y])
+    assert kernels.scratch(backward, back_args) == Scratch(before=y, around=[x], beside=[y, x])
 
 
 def test_an_untried_width_borrows_from_the_nearest():
@@ -93,16 +93,42 @@ def test_an_untried_width_borrows_from_the_nearest():
         kernels.convolutions[Convolution.of(*of(width))] = Cost(scratch, 0.0, width * 1e-9)
     func, args = of(24)
     voxels = 4 * 24 * 20 * 15
-    assert kernels.scratch(func, args) == Scratch(before=voxels, around=voxels)
+    assert kernels.scratch(func, args) == Scratch(before=voxels, around=[voxels])
     assert kernels.seconds(func, args, ()) == pytest.approx(24e-9 * 2 * 4 * 24 * 20 * 15)
+
+
+def test_what_a_transposed_convolution_makes_is_copied_twice():
+    forward, x = _aten.convolution.default, torch.empty(2, 8, 64, 64)
+    args = [x, torch.empty(8, 16, 2, 2), None, [2, 2], [0, 0], [1, 1], True, [0, 0], 1]
+    x, y = 4 * x.numel(), 4 * forward(*args).numel()
+    kernels = MeasuredKernels(RATES, {Convolution.of(forward, args): Cost(0.0, 2 * y, 0.0)})
+    assert kernels.scratch(forward, args) == Scratch(before=x, around=[y, y])
+
+
+def test_gradients_of_weights_take_one_block_in_3d():
+    x, weight = torch.empty(1, 8, 16, 40, 40), torch.empty(8, 8, 3, 3, 3)
+    args = [x, x, weight, None, [1] * 3, [1] * 3, [1] * 3, False, [0] * 3, 1]
+    size = 4 * x.numel()
+    cost = Cost(1.1, 0.0, 0.0)
+    for wanted, around in (([True, True, False], {"before": size, "around": [size]}), ([False, True, False], {})):
+        func, all_args = _aten.convolution_backward.default, [*args, wanted]
+        kernels = MeasuredKernels(RATES, {Convolution.of(func, all_args): cost})
+        assert kernels.scratch(func, all_args) == Scratch(**around, beside=[round(1.1 * 2 * size)])
+
+
+def test_batch_normalisation_takes_copies():
+    kernels, x = MeasuredKernels(RATES), torch.empty(2, 3, 5, 7)
+    size = 4 * x.numel()
+    assert kernels.scratch(_aten.native_batch_norm.default, (x,)) == Scratch(beside=[size, size])
+    assert kernels.scratch(_aten.native_batch_norm_backward.default, (x, x)) == Scratch(around=[size])
 
 
 def test_rolls_mixed_types_and_magnitudes_take_copies():
     kernels = MeasuredKernels(RATES)
     x = torch.empty(2, 5, 7, dtype=torch.complex64)
     assert kernels.scratch(_aten.roll.default, (x, [1, 2, 3], [0, 1, 2])) == Scratch(beside=[8 * 70] * 2)
-    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == Scratch(around=8 * 35)
-    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == Scratch()
+    assert kernels.scratch(_aten.mul.Tensor, (x, torch.empty(5, 7))) == Scratch(around=[8 * 35])
+    assert kernels.scratch(_aten.mul.Tensor, (x, x)) == Scratch(around=[])
     assert kernels.scratch(_aten.abs.default, (x,)) == Scratch(beside=[8 * 70])
     assert kernels.scratch(_aten.abs.default, (x.real,)) == Scratch()
 

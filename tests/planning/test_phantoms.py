@@ -76,7 +76,7 @@ def test_scratch_is_held_while_an_operation_runs():
 def test_layouts_of_a_library_are_not_there_all_at_once():
     class Copying:
         def scratch(self, *_):
-            return Scratch(before=TENSOR, around=TENSOR)
+            return Scratch(before=TENSOR, around=[TENSOR])
 
         def seconds(self, *_):
             return 0.0

@@ -20,7 +20,11 @@ FORWARD, BACKWARD = _aten.convolution.default, _aten.convolution_backward.defaul
 PRODUCTS = frozenset({_aten.bmm.default, _aten.baddbmm.default, _aten.baddbmm_.default, _aten.mm.default})
 _TRANSFORM = _aten._fft_c2c.default
 _ROLL, _ABS = _aten.roll.default, _aten.abs.default
+_NORM, _NORM_BACKWARD = _aten.native_batch_norm.default, _aten.native_batch_norm_backward.default
 _POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
+
+_IN_3D = 5
+"""Axes of weights."""
 
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Environment for `try_convolutions`: scratch memory must not be found among blocks that were freed before."""
@@ -33,7 +37,7 @@ _SHORTEST = 16
 _LARGEST_BATCH = 2
 """The way taken is another for a batch of one."""
 _REPEATS = 3
-_ROUNDING, _SLACK = 0.05, 1 << 18
+_ROUNDING, _SLACK = 0.15, 1 << 18
 """Of scratch memory found by trial: a part, and the bytes by which Linux, which counts for every processor, is off."""
 
 
@@ -109,23 +113,11 @@ class MeasuredKernels:
     """Convolutions asked for that were not tried yet."""
 
     def scratch(self, func: Any, args: Sequence[Any]) -> Scratch:
-        """Blocks of memory that an operation takes while it runs.
-
-        Besides convolutions these have some: a roll over several axes goes axis by axis, each time into a new tensor;
-        an operation on entries of two types first converts those of the lesser one; magnitudes are complex at first.
-        What is below a page is not told.
-        """
+        """Blocks of memory that an operation takes while it runs; none below a page are told."""
         if func in (FORWARD, BACKWARD):
             total = round(self._scratch(Convolution.of(func, args), _activations(func, args)))
             return _as_taken_by(func, args, total)
-        if func is _ROLL:
-            return Scratch(beside=[_bytes(args[0])] * (len(args[2]) - 1))
-        if func is _ABS and args[0].is_complex():
-            return Scratch(beside=[_bytes(args[0])])
-        if func in _POINTWISE and all(isinstance(arg, Tensor) and arg.ndim > 0 for arg in args[:2]):
-            common = torch.promote_types(args[0].dtype, args[1].dtype)
-            return Scratch(around=sum(arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common))
-        return Scratch()
+        return _scratch_known(func, args)
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
         """How long an operation takes."""
@@ -181,22 +173,46 @@ def measure_rates() -> dict[str, float]:
     }
 
 
+def _scratch_known(func: Any, args: Sequence[Any]) -> Scratch:
+    """Blocks of operations other than convolutions, as torch takes them.
+
+    A roll over several axes goes axis by axis, each time into a new tensor; batch normalisation makes copies of its
+    input; magnitudes are complex at first; an operation on entries of two types first converts those of the lesser one.
+    """
+    if func is _ROLL:
+        return Scratch(beside=[_bytes(args[0])] * (len(args[2]) - 1))
+    if func is _NORM:
+        return Scratch(beside=[_bytes(args[0])] * 2)
+    if func is _NORM_BACKWARD:
+        return Scratch(around=[_bytes(args[0])])
+    if func is _ABS and args[0].is_complex():
+        return Scratch(beside=[_bytes(args[0])])
+    if func in _POINTWISE and all(isinstance(arg, Tensor) and arg.ndim > 0 for arg in args[:2]):
+        common = torch.promote_types(args[0].dtype, args[1].dtype)
+        return Scratch(around=[arg.numel() * common.itemsize for arg in args[:2] if arg.dtype != common])
+    return Scratch()
+
+
 def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
     """Say how a convolution takes so many bytes: oneDNN copies input and result into layouts of its own, and back.
 
-    The backward pass does so for the gradient of the input, and then copies input and gradient for that of the weights.
-    Where the bytes are other than such copies would be, they are taken for one block.
+    The result of a transposed one is copied once more. The backward pass does the same for the gradient of the input,
+    and then copies gradient and input for that of the weights, in 3D into one block. Where the bytes are other than
+    such copies would be, they are taken for one block.
     """
+    weight, transposed = (args[2], args[7]) if func is BACKWARD else (args[1], args[6])
     if func is FORWARD:
         copied, made = _bytes(args[0]), _activations(func, args) - _bytes(args[0])
-        # The copy and the result in their layout, less the result itself; or twice the result, if that is more.
-        if _is_about(total, max(copied, made)):
-            return Scratch(before=copied, around=made)
-        return Scratch(beside=[total] if total else [])
-    grad, x = _bytes(args[0]), _bytes(args[1])
-    wants_input, *_ = args[-1]
-    if _is_about(total, grad + x):
-        return Scratch(before=grad if wants_input else 0, around=x if wants_input else 0, beside=[x, grad])
+        around = [made, made] if transposed else [made]
+        # The copy and the result in their layout, less the result itself; or what is around that, if it is more.
+        if _is_about(total, max(copied, sum(around))):
+            return Scratch(before=copied, around=around)
+    else:
+        grad, x = _bytes(args[0]), _bytes(args[1])
+        wants_input, *_ = args[-1]
+        if _is_about(total, grad + x):
+            beside = [grad, x] if weight.ndim < _IN_3D else [total]
+            return Scratch(before=grad, around=[x], beside=beside) if wants_input else Scratch(beside=beside)
     return Scratch(beside=[total] if total else [])
 
 

@@ -43,7 +43,7 @@ class Scratch(NamedTuple):
 
     before: int = 0
     """Taken first, and given back before the result is taken: an input in the layout of a library."""
-    around: int = 0
+    around: Sequence[int] = ()
     """Taken next, and given back once the result is there: an input in another type, a result in another layout."""
     beside: Sequence[int] = ()
     """Taken when the result is there, all at once."""
@@ -105,7 +105,7 @@ class Phantoms(TorchDispatchMode):
         if plan is None:
             return func(*args, **kwargs)
         scratch = _NONE if self.kernels is None else self.kernels.scratch(func, args)
-        before, around = _block(scratch.before), _block(scratch.around)
+        before, around = _block(scratch.before), [_block(size) for size in scratch.around]
         self._note_peak()
         del before
         result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
