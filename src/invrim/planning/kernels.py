@@ -20,7 +20,7 @@ FORWARD, BACKWARD = _aten.convolution.default, _aten.convolution_backward.defaul
 PRODUCTS = frozenset({_aten.bmm.default, _aten.baddbmm.default, _aten.baddbmm_.default, _aten.mm.default})
 _TRANSFORM = _aten._fft_c2c.default
 _ROLL, _ABS = _aten.roll.default, _aten.abs.default
-_NORM, _NORM_BACKWARD = _aten.native_batch_norm.default, _aten.native_batch_norm_backward.default
+_NORM_BACKWARD = _aten.native_batch_norm_backward.default
 _POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
 
 _IN_3D = 5
@@ -176,13 +176,12 @@ def measure_rates() -> dict[str, float]:
 def _scratch_known(func: Any, args: Sequence[Any]) -> Scratch:
     """Blocks of operations other than convolutions, as torch takes them.
 
-    A roll over several axes goes axis by axis, each time into a new tensor; batch normalisation makes copies of its
-    input; magnitudes are complex at first; an operation on entries of two types first converts those of the lesser one.
+    A roll over several axes goes axis by axis, each time into a new tensor; the backward pass of batch normalisation
+    takes one more; magnitudes are complex at first; an operation on entries of two types first converts those of the
+    lesser one.
     """
     if func is _ROLL:
         return Scratch(beside=[_bytes(args[0])] * (len(args[2]) - 1))
-    if func is _NORM:
-        return Scratch(beside=[_bytes(args[0])] * 2)
     if func is _NORM_BACKWARD:
         return Scratch(around=[_bytes(args[0])])
     if func is _ABS and args[0].is_complex():
