@@ -199,18 +199,17 @@ def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
     and then copies gradient and input for that of the weights, in 3D into one block. Where the bytes are other than
     such copies would be, they are taken for one block.
     """
-    weight, transposed = (args[2], args[7]) if func is BACKWARD else (args[1], args[6])
     if func is FORWARD:
-        copied, made = _bytes(args[0]), _activations(func, args) - _bytes(args[0])
+        copied, made, transposed = _bytes(args[0]), _activations(func, args) - _bytes(args[0]), args[6]
         around = [made, made] if transposed else [made]
         # The copy and the result in their layout, less the result itself; or what is around that, if it is more.
         if _is_about(total, max(copied, sum(around))):
             return Scratch(before=copied, around=around)
     else:
-        grad, x = _bytes(args[0]), _bytes(args[1])
+        grad, x, in_3d = _bytes(args[0]), _bytes(args[1]), args[2].ndim == _IN_3D
         wants_input, *_ = args[-1]
         if _is_about(total, grad + x):
-            beside = [grad, x] if weight.ndim < _IN_3D else [total]
+            beside = [total] if in_3d else [grad, x]
             return Scratch(before=grad, around=[x], beside=beside) if wants_input else Scratch(beside=beside)
     return Scratch(beside=[total] if total else [])
 
