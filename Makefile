@@ -79,9 +79,10 @@ table: $(VENV)/.run
 
 weights: $(VENV)/.run
 	$(BIN)/python recipes/brain_data.py
-	rm -rf runs/brain
+	rm -rf runs/brain runs/brain-further
 	$(BIN)/invrim train --config recipes/brain.yaml
-	cp runs/brain/weights.safetensors $(WEIGHTS).part
+	$(BIN)/invrim train --config recipes/brain_further.yaml
+	cp runs/brain-further/weights.safetensors $(WEIGHTS).part
 	mv $(WEIGHTS).part $(WEIGHTS)
 
 clean:

@@ -11,6 +11,7 @@ import invrim.models.weights as module
 from invrim import IRIM, RIM, load_model
 from invrim.errors import FileError, WeightsError
 from invrim.models import UNet, VarNet, read_header, save_model
+from invrim.models.weights import copy_weights
 
 
 def machine() -> IRIM:
@@ -116,3 +117,21 @@ def test_shared_weights_are_written_once_and_stay_shared(tmp_path):
     save_file(tensors, path, metadata={"invrim": json.dumps(header)})
     with pytest.raises(WeightsError, match=f"expected w.safetensors to hold .*, got `{missing}` of shape None"):
         load_model(path)
+
+
+def test_weights_are_copied_into_a_model_whose_other_options_differ(tmp_path):
+    path = save_model(machine(), tmp_path / "w.safetensors")
+    other = IRIM(steps=2, hidden=[4], strides=[2], channels=8, head="eta", backprop="store", cg_iterations=3)
+    copy_weights(path, other)
+    assert all(torch.equal(a, load_model(path).state_dict()[name]) for name, a in other.state_dict().items())
+    assert other.training, "left as it was, to be trained"
+    assert all(parameter.requires_grad for parameter in other.parameters())
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    path = save_model(machine(), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"expected weights of RIM, got those of 'IRIM' in .*\. Name another file"):
+        copy_weights(path, RIM(steps=2, hidden=3))
+    wider = IRIM(steps=2, hidden=[5], strides=[2], channels=8, head="eta")
+    with pytest.raises(WeightsError, match=r"expected the tensors of the model in .*size mismatch.*sizes\."):
+        copy_weights(path, wider)

@@ -65,6 +65,10 @@ LIGHTNING = [
 pytestmark = [pytest.mark.filterwarnings(rule) for rule in LIGHTNING]
 
 
+def weights_in(path) -> list[tuple[str, torch.Tensor]]:
+    return list(load_model(path).state_dict().items())
+
+
 def logged(folder, name: str) -> list[float]:
     with (folder / "logs" / "run-0" / "metrics.csv").open() as file:
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
@@ -128,6 +132,19 @@ def test_a_run_in_parts_sees_what_one_run_sees(recipe, monkeypatch):
         train(recipe(updates, "two"))
     assert seen == whole
     assert len({scale for _, _, scale in whole}) == 10, "every epoch has its own masks"
+
+
+def test_weights_are_trained_further(recipe):
+    """A run starts from another's weights, and goes on from its own checkpoint even if those are gone."""
+    first = train(recipe(3, "first"))
+    further = recipe(1, "further", seed=1, start_from=str(first))
+    further = replace(further, optimisation=replace(further.optimisation, learning_rate=1e-9))
+    for (name, start), end in zip(weights_in(first), weights_in(train(further)), strict=True):
+        torch.testing.assert_close(start, end[1], rtol=0, atol=1e-6, msg=name)
+    first.unlink()
+    train(replace(further, optimisation=replace(further.optimisation, updates=2)))
+    with pytest.raises(FileError, match="expected a weights file or one of"):
+        train(recipe(1, "lost", start_from=str(first)))
 
 
 def test_a_folder_with_another_recipes_run_is_refused(recipe):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from invrim.errors import FileError, WeightsError
 from invrim.files import atomic_write, make_folder
@@ -78,18 +79,58 @@ def load_model(weights: str | Path = "brain", *, device: str | torch.device = "c
     if path not in shipped_weights().values():
         _require_fit(header, path)
     model = _model_of(header, path)
+    try:
+        model.load_state_dict(_tensors_for(model, path))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"expected {path.name} to hold its own options' tensors, got: {_last_line(error)}. Train again."
+        ) from None
+    return model.eval().requires_grad_(False).to(device)
+
+
+def copy_weights(weights: str | Path, model: Reconstructor) -> None:
+    """Copy a weights file's tensors into a model of the same kind and sizes; other options may differ.
+
+    Parameters
+    ----------
+    weights
+        A file, or the name of weights that ship with the package (`shipped_weights`).
+    model
+        Whose weights are replaced.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it is not a complete safetensors file.
+    WeightsError
+        If it is of another format version, or holds another kind of model or one of other sizes.
+    """
+    path = find_weights(weights)
+    kind = read_header(path).get("model")
+    if kind != type(model).__name__:
+        raise WeightsError(
+            f"expected weights of {type(model).__name__}, got those of {kind!r} in {path}. Name another file, or "
+            f"change the model."
+        )
+    try:
+        model.load_state_dict(_tensors_for(model, path))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"expected the tensors of the model in {path}, got: {_last_line(error)}. Give the model the file's sizes."
+        ) from None
+
+
+def _tensors_for(model: Reconstructor, path: Path) -> dict[str, Tensor]:
+    """Read a file's tensors under every name that the model has for them."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     first = _first_names(model)
-    tensors |= {name: tensors[kept] for name, kept in first.items() if kept != name and kept in tensors}
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise WeightsError(
-            f"expected {path.name} to hold its own options' tensors, got: {reason}. Train again."
-        ) from None
-    return model.eval().requires_grad_(False).to(device)
+    return tensors | {name: tensors[kept] for name, kept in first.items() if kept != name and kept in tensors}
+
+
+def _last_line(error: RuntimeError) -> str:
+    """What torch has to say of tensors that do not fit, without its list's heading."""
+    return str(error).splitlines()[-1].strip().rstrip(".")
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -130,6 +130,8 @@ class Recipe:
     optimisation: Optimisation
     out: Path
     """Folder for checkpoints, logs and the final weights; a run found there is resumed."""
+    start_from: str | None = None
+    """Weights to train further, of a model of the same kind and sizes: a file, or the name of weights that ship."""
     seed: int = 0
     """Of initialisation, masks, order and augmentation."""
     validate_every: int | None = 500

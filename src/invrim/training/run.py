@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from invrim.data.batches import ShapeBatchSampler
 from invrim.models import save_model
+from invrim.models.weights import copy_weights
 from invrim.training.build import build_model
 from invrim.training.checkpoints import Checkpoints, PlainCheckpointIO, checkpoints_in, the_only_run, updates_of
 from invrim.training.failures import in_one_line
@@ -55,6 +56,8 @@ def train(recipe: Recipe) -> Path:
         If recipe fields contradict each other, or ``recipe.out`` holds the run of another recipe.
     FileError, DataError
         If the data cannot be used.
+    WeightsError
+        If ``recipe.start_from`` holds another model.
     TrainingError, DriftError
         If too many updates have no finite loss and gradient, or inversion is less exact than ``recipe.drift_raise``
         demands.
@@ -72,6 +75,8 @@ def _train(recipe: Recipe) -> Path:
     last = find_checkpoint(recipe)
     seed_everything(recipe.seed, workers=True, verbose=False)
     model = build_model(recipe)
+    if recipe.start_from is not None and last is None:
+        copy_weights(recipe.start_from, model)
     updates = 0 if last is None else updates_of(last)
     training, validation = loaders(recipe, model, batches=updates * recipe.optimisation.accumulate)
     per_epoch = _updates_per_epoch(training, recipe)
