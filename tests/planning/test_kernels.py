@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from invrim.planning.apart import do_apart
 from invrim.planning.kernels import GIVE_BACK, Convolution, Cost, MeasuredKernels, try_convolutions
+from invrim.planning.layouts import backward_scratch, forward_scratch
 from invrim.planning.phantoms import Scratch
 
 _aten = torch.ops.aten
@@ -74,6 +75,13 @@ def test_scratch_follows_the_law_that_was_measured():
     assert kernels.seconds(backward, back_args, ()) == pytest.approx(2e-9 * activations)
 
 
+@pytest.fixture
+def pairs(monkeypatch):
+    """Blocks of two channels, as on no processor."""
+    monkeypatch.setattr("invrim.planning.layouts._block_of_channels", lambda: 2)
+
+
+@pytest.mark.usefixtures("pairs")
 def test_layouts_of_a_library_come_and_go_around_the_result():
     (forward, args), (backward, back_args) = convolved()
     x, y = 4 * 3 * 20 * 15 * 6, 4 * 3 * 20 * 15 * 10
@@ -83,6 +91,7 @@ def test_layouts_of_a_library_come_and_go_around_the_result():
     assert kernels.scratch(backward, back_args) == Scratch(before=y, around=[x], beside=[y, x])
 
 
+@pytest.mark.usefixtures("pairs")
 def test_an_untried_width_borrows_from_the_nearest():
     def of(width):
         args = [torch.empty(1, width, 20, 15), torch.empty(width, width, 3, 3), None]
@@ -97,6 +106,7 @@ def test_an_untried_width_borrows_from_the_nearest():
     assert kernels.seconds(func, args, ()) == pytest.approx(24e-9 * 2 * 4 * 24 * 20 * 15)
 
 
+@pytest.mark.usefixtures("pairs")
 def test_what_a_transposed_convolution_makes_is_copied_twice():
     forward, x = _aten.convolution.default, torch.empty(2, 8, 64, 64)
     args = [x, torch.empty(8, 16, 2, 2), None, [2, 2], [0, 0], [1, 1], True, [0, 0], 1]
@@ -105,6 +115,7 @@ def test_what_a_transposed_convolution_makes_is_copied_twice():
     assert kernels.scratch(forward, args) == Scratch(before=x, around=[y, y])
 
 
+@pytest.mark.usefixtures("pairs")
 def test_gradients_of_weights_take_one_block_in_3d():
     x, weight = torch.empty(1, 8, 16, 40, 40), torch.empty(8, 8, 3, 3, 3)
     args = [x, x, weight, None, [1] * 3, [1] * 3, [1] * 3, False, [0] * 3, 1]
@@ -113,7 +124,23 @@ def test_gradients_of_weights_take_one_block_in_3d():
     for wanted, around in (([True, True, False], {"before": size, "around": [size]}), ([False, True, False], {})):
         func, all_args = _aten.convolution_backward.default, [*args, wanted]
         kernels = MeasuredKernels(RATES, {Convolution.of(func, all_args): cost})
-        assert kernels.scratch(func, all_args) == Scratch(**around, beside=[round(1.1 * 2 * size)])
+        assert kernels.scratch(func, all_args) == Scratch(**around, beside=[2 * size])
+
+
+def test_channels_are_filled_up_to_blocks(monkeypatch):
+    monkeypatch.setattr("invrim.planning.layouts._block_of_channels", lambda: 16)
+    image = 4 * 2 * 64 * 64
+    weight = torch.empty(8, 24, 3, 3)
+    args = [torch.empty(2, 24, 64, 64), weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1]
+    assert forward_scratch(args, 8 * image, 40 * image) == Scratch(before=32 * image, around=[16 * image])
+    few = [torch.empty(2, 8, 64, 64), torch.empty(8, 8, 3, 3), *args[2:]]
+    assert forward_scratch(few, 8 * image, 16 * image) == Scratch(before=0, around=[16 * image])
+    assert forward_scratch(few, 8 * image, 99 * image) == Scratch(beside=[99 * image]), "something else"
+    backward = [few[0], args[0], weight, None, *args[3:], [True, True, False]]
+    expected = Scratch(before=16 * image, around=[32 * image], beside=[16 * image, 32 * image])
+    assert backward_scratch(backward, 48 * image) == expected
+    backward[-1] = [False, True, False]
+    assert backward_scratch(backward, 16 * image) == Scratch(beside=[16 * image])
 
 
 def test_going_back_through_batch_normalisation_takes_a_copy():

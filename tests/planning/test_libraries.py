@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from invrim.planning.kernels import FORWARD, Convolution, Cost, MeasuredKernels
 from invrim.planning.libraries import LittleRuns
 from invrim.planning.memory import resident_bytes
-from invrim.planning.phantoms import SMALL, Phantoms
+from invrim.planning.phantoms import SMALL, Phantoms, asked_for
 
 ENTRIES = 1 << 24
 MOST = 40_000_000
@@ -59,32 +60,65 @@ def test_a_product_that_is_small_keeps_its_entries():
     assert torch.equal(product, torch.zeros(1, 8, 8))
 
 
-def test_every_shape_has_a_kernel_of_its_own(monkeypatch):
+def arguments(batch, channels, side, *, outputs=16):
+    x, weight = torch.empty(batch, channels, side, side), torch.empty(outputs, channels, 3, 3)
+    return [x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1]
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """Shapes of what was convolved on little."""
+    shapes: list[tuple[int, ...]] = []
+    monkeypatch.setattr("invrim.planning.kernels.FORWARD", lambda x, *_: shapes.append(tuple(x.shape)))
+    return shapes
+
+
+def test_every_shape_has_a_kernel_of_its_own(done):
     """As it has in the run: oneDNN would find one that it has made for another."""
-    done = []
-    convolve = torch.ops.aten.convolution.default
-
-    def of(side):
-        return [torch.empty(2, 16, side, side, device="meta"), torch.empty(16, 16, 3, 3), None, [1, 1], [1, 1], [1, 1],
-                False, [0, 0], 1]  # fmt: skip
-
-    monkeypatch.setattr(
-        "invrim.planning.kernels.FORWARD", lambda x, *args: done.append(tuple(x.shape)) or convolve(x, *args)
-    )
     runs = LittleRuns()
     for side in (512, 256, 512):
-        runs(convolve, of(side), torch.empty(0))
+        runs.prepare(FORWARD, arguments(2, 16, side))
     assert done[0] == done[2] != done[1]
     assert all(20_480 < torch.Size(shape).numel() < 100_000 for shape in done)
 
 
+def test_one_space_is_one_space_for_all_channels(done):
+    """A copy of as many channels is made by the same kernel, whichever convolution it is for."""
+    runs = LittleRuns()
+    for channels in (8, 32, 2, 8):
+        runs.prepare(FORWARD, arguments(2, channels, 512))
+    assert done[0][2:] == done[1][2:]
+    assert done[2][2:] == done[3][2:] != done[0][2:], "two channels need more space to be enough for the library"
+    assert torch.Size(done[2]).numel() > 20_480
+
+
+def test_what_is_left_over_of_a_row_stays(done):
+    LittleRuns().prepare(FORWARD, arguments(1, 16, 251))
+    assert done[0][-1] % 16 == 251 % 16
+
+
+def test_kernels_are_made_while_copies_are_there():
+    """They outlive the operation: after it they would lie where the next block is going to be."""
+    seen: list[int] = []
+
+    class Looking(LittleRuns):
+        def prepare(self, func, args):
+            if func is FORWARD:
+                seen.append(asked_for() - before)
+            super().prepare(func, args)
+
+    x, weight = torch.zeros(2, 16, 512, 512), torch.zeros(16, 16, 3, 3)
+    args = [x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1]
+    kernels = MeasuredKernels({}, {Convolution.of(FORWARD, args): Cost(0.5, 0.0, 0.0)})
+    with Phantoms(kernels, Looking()):
+        before = asked_for()
+        torch.ops.aten.convolution.default(*args)
+    assert seen[0] >= 2 * x.nbytes, "what goes in and what comes out, in the library's layout"
+
+
 @pytest.mark.parametrize(("channels", "times"), [(16, 3), (1024, 1)])
-def test_dear_convolutions_are_done_once(channels, times, monkeypatch):
-    done = []
-    convolve = torch.ops.aten.convolution.default
-    x, weight = torch.empty(1, channels, 256, 256, device="meta"), torch.empty(channels, channels, 3, 3)
-    monkeypatch.setattr("invrim.planning.kernels.FORWARD", lambda *args: done.append(args))
+def test_dear_convolutions_are_done_once(channels, times, done):
     runs = LittleRuns()
     for _ in range(3):
-        runs(convolve, [x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1], torch.empty(0))
+        runs.prepare(FORWARD, arguments(1, channels, 256, outputs=channels))
     assert len(done) == times

@@ -107,7 +107,16 @@ def test_gradients_that_are_views_are_added_up_apart():
 
 def test_operations_are_told_while_they_run():
     told = []
-    with Phantoms(alongside=lambda func, args, result: told.append((func, args, result.shape))):
+
+    class Alongside:
+        def prepare(self, func, args):
+            told.append((func, args))
+
+        def finish(self, func, args, result):
+            told.append((func, args, result.shape))
+
+    with Phantoms(alongside=Alongside()):
         torch.zeros(ENTRIES).view(-1, 4).sum(dim=1)
-    func, (summed, *_), shape = told[-1]
-    assert (func, summed.shape, shape) == (torch.ops.aten.sum.dim_IntList, (ENTRIES // 4, 4), (ENTRIES // 4,))
+    (func, (summed, *_)), (finished, _, shape) = told[-2:]
+    assert func is finished is torch.ops.aten.sum.dim_IntList
+    assert (summed.shape, shape) == ((ENTRIES // 4, 4), (ENTRIES // 4,))

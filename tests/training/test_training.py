@@ -107,6 +107,20 @@ def test_the_best_weights_are_kept_with_their_own_scores(recipe, monkeypatch):
     assert header["updates"] == 4
 
 
+def test_gradients_stay_where_they_were_before_the_first_update(recipe, monkeypatch):
+    """Else they would be taken amid the backward pass, and keep apart the blocks that it frees."""
+    places: list[list[int]] = []
+
+    def note(task, *_):
+        places.append([parameter.grad.data_ptr() for parameter in task.parameters()])
+
+    monkeypatch.setattr(ReconstructionTask, "on_train_batch_start", note)
+    monkeypatch.setattr(ReconstructionTask, "on_after_backward", note)
+    train(recipe(3))
+    assert len(places) == 6
+    assert all(place == places[0] for place in places)
+
+
 def test_a_run_goes_on_where_it_stopped(recipe):
     """Twenty updates, then forty: the second call makes only the twenty that are missing."""
     train(recipe(20))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from invrim.planning.layouts import backward_scratch, forward_scratch
 from invrim.planning.memory import forget_peak, peak_resident_bytes, resident_bytes
 from invrim.planning.phantoms import Scratch
 
@@ -22,9 +24,6 @@ _TRANSFORM = _aten._fft_c2c.default
 _ROLL, _ABS = _aten.roll.default, _aten.abs.default
 _NORM_BACKWARD = _aten.native_batch_norm_backward.default
 _POINTWISE = frozenset({_aten.mul.Tensor, _aten.div.Tensor, _aten.add.Tensor, _aten.sub.Tensor})
-
-_IN_3D = 5
-"""Axes of weights."""
 
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Environment for `try_convolutions`: scratch memory must not be found among blocks that were freed before."""
@@ -37,8 +36,6 @@ _SHORTEST = 16
 _LARGEST_BATCH = 2
 """The way taken is another for a batch of one."""
 _REPEATS = 3
-_ROUNDING, _SLACK = 0.15, 1 << 18
-"""Of scratch memory found by trial: a part, and the bytes by which Linux, which counts for every processor, is off."""
 
 
 class Convolution(NamedTuple):
@@ -50,6 +47,7 @@ class Convolution(NamedTuple):
     weight: tuple[int, ...]
     """``(out, in, *kernel)``, of a transposed one ``(in, out, *kernel)``."""
     bias: bool
+    """Of the backward pass: whether its gradient is asked for."""
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
@@ -65,25 +63,34 @@ class Convolution(NamedTuple):
         """Read the arguments of ``aten::convolution`` or ``aten::convolution_backward``."""
         backward = func is BACKWARD
         x, weight, bias, *rest = args[1:] if backward else args
-        stride, padding, dilation, transposed, output_padding, groups, *wanted = rest
+        stride, padding, dilation, transposed, output_padding, groups, *masks = rest
+        wanted = tuple(masks[0]) if backward else ()
         return Convolution(
-            backward, _cut(x), tuple(weight.shape), bias is not None, tuple(stride), tuple(padding), tuple(dilation),
-            transposed, tuple(output_padding), groups, tuple(wanted[0]) if wanted else (),
+            backward, _cut(x), tuple(weight.shape), wanted[-1] if backward else bias is not None, tuple(stride),
+            tuple(padding), tuple(dilation), transposed, tuple(output_padding), groups, wanted,
             str(weight.dtype).removeprefix("torch."),
         )  # fmt: skip
 
-    def arguments(self, columns: int) -> tuple[Any, list[Any]]:
-        """Return the operation, and arguments of so many voxels along the last axis."""
-        dtype = getattr(torch, self.dtype)
-        weight = torch.ones(self.weight, dtype=dtype)
-        x = torch.ones(*self.x[:-1], columns, dtype=dtype)
-        outputs = self.weight[1] * self.groups if self.transposed else self.weight[0]
-        bias = torch.ones(outputs, dtype=dtype) if self.bias else None
-        rest = [self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups]
+    def arguments(self, columns: int, memory: Mapping[str, Tensor] = MappingProxyType({})) -> tuple[Any, list[Any]]:
+        """Return the operation, and arguments of so many voxels along the last axis.
+
+        Those of the names ``x``, ``weight`` and ``grad`` lie in the memory of others, where that is long enough.
+        """
+        made = _output_shape((*self.x[:-1], columns), self.weight, self._rest)
+        shapes = {"x": (*self.x[:-1], columns), "weight": self.weight, "bias": made[1:2], "grad": made}
+
+        def tensor(name: str) -> Tensor:
+            return within(memory.get(name), shapes[name], getattr(torch, self.dtype))
+
         if not self.backward:
-            return FORWARD, [x, weight, bias, *rest]
-        grad = torch.ones_like(FORWARD(x, weight, bias, *rest))
-        return BACKWARD, [grad, x, weight, [outputs] if self.bias else None, *rest, self.wanted]
+            return FORWARD, [tensor("x"), tensor("weight"), tensor("bias") if self.bias else None, *self._rest]
+        sizes = list(shapes["bias"]) if self.bias else None
+        return BACKWARD, [tensor("grad"), tensor("x"), tensor("weight"), sizes, *self._rest, self.wanted]
+
+    @property
+    def _rest(self) -> list[Any]:
+        """Arguments that are no tensors, in torch's order."""
+        return [self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups]
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -115,8 +122,11 @@ class MeasuredKernels:
     def scratch(self, func: Any, args: Sequence[Any]) -> Scratch:
         """Blocks of memory that an operation takes while it runs; none below a page are told."""
         if func in (FORWARD, BACKWARD):
-            total = round(self._scratch(Convolution.of(func, args), _activations(func, args)))
-            return _as_taken_by(func, args, total)
+            activations = _activations(func, args)
+            total = round(self._scratch(Convolution.of(func, args), activations))
+            if func is BACKWARD:
+                return backward_scratch(args, total)
+            return forward_scratch(args, activations - _bytes(args[0]), total)
         return _scratch_known(func, args)
 
     def seconds(self, func: Any, args: Sequence[Any], result: Any) -> float:
@@ -192,32 +202,6 @@ def _scratch_known(func: Any, args: Sequence[Any]) -> Scratch:
     return Scratch()
 
 
-def _as_taken_by(func: Any, args: Sequence[Any], total: int) -> Scratch:
-    """Say how a convolution takes so many bytes: oneDNN copies input and result into layouts of its own, and back.
-
-    The result of a transposed one is copied once more. The backward pass does the same for the gradient of the input,
-    and then copies gradient and input for that of the weights, in 3D into one block. Where the bytes are other than
-    such copies would be, they are taken for one block.
-    """
-    if func is FORWARD:
-        copied, made, transposed = _bytes(args[0]), _activations(func, args) - _bytes(args[0]), args[6]
-        around = [made, made] if transposed else [made]
-        # The copy and the result in their layout, less the result itself; or what is around that, if it is more.
-        if _is_about(total, max(copied, sum(around))):
-            return Scratch(before=copied, around=around)
-    else:
-        grad, x, in_3d = _bytes(args[0]), _bytes(args[1]), args[2].ndim == _IN_3D
-        wants_input, *_ = args[-1]
-        if _is_about(total, grad + x):
-            beside = [total] if in_3d else [grad, x]
-            return Scratch(before=grad, around=[x], beside=beside) if wants_input else Scratch(beside=beside)
-    return Scratch(beside=[total] if total else [])
-
-
-def _is_about(size: int, expected: int) -> bool:
-    return abs(size - expected) <= max(_ROUNDING * expected, _SLACK)
-
-
 def _tried(convolution: Convolution) -> Cost:
     """Scratch memory on two sizes gives its law; seconds are those of the larger."""
     columns = convolution.x[-1]
@@ -252,6 +236,13 @@ def _cut(x: Tensor) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def within(memory: Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A tensor in the memory of another, or one of its own where that is too short."""
+    if memory is None or memory.untyped_storage().nbytes() < prod(shape) * dtype.itemsize:
+        return torch.ones(*shape, dtype=dtype)
+    return torch.empty(0, dtype=dtype).set_(memory.untyped_storage(), 0, (prod(shape),), (1,)).view(*shape)
+
+
 def _time(work: Callable[[], object]) -> float:
     work()
     times = []
@@ -266,13 +257,19 @@ def _activations(func: Any, args: Sequence[Any]) -> int:
     """Bytes of a convolution's input and output, or of input and gradient."""
     if func is BACKWARD:
         return _bytes(args[0]) + _bytes(args[1])
-    x, weight, _, stride, padding, dilation, transposed, output_padding, groups = args
-    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, strict=True)
+    x, weight, _, *rest = args
+    return _bytes(x) + prod(_output_shape(x.shape, weight.shape, rest)) * x.element_size()
+
+
+def _output_shape(x: Sequence[int], weight: Sequence[int], rest: Sequence[Any]) -> tuple[int, ...]:
+    """Shape of what ``aten::convolution`` makes of an input and weights of these shapes, and its other arguments."""
+    stride, padding, dilation, transposed, output_padding, groups = rest
+    sizes = zip(x[2:], weight[2:], stride, padding, dilation, output_padding, strict=True)
     if transposed:
         space = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, d, o in sizes]
-        return _bytes(x) + len(x) * weight.shape[1] * groups * prod(space) * x.element_size()
+        return (x[0], weight[1] * groups, *space)
     space = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in sizes]
-    return _bytes(x) + len(x) * weight.shape[0] * prod(space) * x.element_size()
+    return (x[0], weight[0], *space)
 
 
 def _bytes(values: Any) -> int:

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invrim.planning.kernels import BACKWARD, FORWARD, PRODUCTS, Convolution
+from invrim.planning.kernels import BACKWARD, FORWARD, PRODUCTS, Convolution, within
 from invrim.planning.phantoms import SMALL
 
 _ENTRIES = 1 << 15
-"""Of a convolution's input along its first four axes: on less than some 20,000 torch does without oneDNN."""
+"""Of a convolution's input along its first axes: on less than some 20,000 torch does without oneDNN."""
+_AXES = 4
 _NARROWEST = 8
+_REGISTER = 16
+"""Voxels of a row that are convolved at once."""
 _MATRIX_BYTES = 6_000_000
 """At most: the size of MKL's buffers depends on the matrices', where these are small."""
 _LONGEST = 1 << 12
@@ -36,22 +39,33 @@ class LittleRuns:
 
     def __init__(self) -> None:
         self._met: set[object] = set()
-        self._extra_columns: dict[tuple[int, ...], int] = {}
-        """By an input's shape. oneDNN keeps a kernel for every shape: cut ones must differ where these do."""
+        self._spaces: dict[tuple[int, ...], tuple[int, ...]] = {}
+        """Little ones for large ones. oneDNN keeps kernels by shapes, which must be alike where the large ones are."""
 
-    def __call__(self, func: Any, args: Sequence[Any], result: Any) -> None:
-        """Do an operation if it is a product or a convolution."""
+    def prepare(self, func: Any, args: Sequence[Any]) -> None:
+        """Do a convolution on little: kernels are made while what is copied for them is there."""
+        if func not in (FORWARD, BACKWARD):
+            return
+        memory = dict(zip(("grad", "x", "weight") if func is BACKWARD else ("x", "weight"), args, strict=False))
+        convolution = self._cut(Convolution.of(func, args), tuple(memory["x"].shape[2:]))
+        if self._is_new(convolution) or _multiplications(convolution) < _DEAR:
+            func, args = convolution.arguments(convolution.x[-1], memory)
+            func(*args)
+
+    def finish(self, func: Any, args: Sequence[Any], result: Any) -> None:
+        """Do a product of matrices on little, into the memory of its result."""
         if func in PRODUCTS:
             a, b = args[-2:]
             if self._is_new((func, a.shape, b.shape, a.dtype)):
                 _multiply(a, b, result)
-        elif func in (FORWARD, BACKWARD):
-            x = args[1] if func is BACKWARD else args[0]
-            extra = self._extra_columns.setdefault(tuple(x.shape), len(self._extra_columns))
-            convolution = _cut(Convolution.of(func, args), extra)
-            if self._is_new(convolution) or _multiplications(convolution) < _DEAR:
-                func, args = convolution.arguments(convolution.x[-1])
-                func(*args)
+
+    def _cut(self, convolution: Convolution, space: tuple[int, ...]) -> Convolution:
+        """Put a little space in the place of the large one: that of earlier convolutions, if it is large enough."""
+        little = self._spaces.get(space, (0,) * len(space))
+        too_few = prod([*convolution.x[:2], *little][:_AXES]) < _ENTRIES
+        if too_few or any(n < least for n, least in zip(little, _least(convolution), strict=True)):
+            little = self._spaces[space] = _little_space(convolution, space[-1] % _REGISTER, len(self._spaces))
+        return convolution._replace(x=(*convolution.x[:2], *little))
 
     def _is_new(self, key: object) -> bool:
         new = key not in self._met
@@ -59,15 +73,26 @@ class LittleRuns:
         return new
 
 
-def _cut(convolution: Convolution, extra: int) -> Convolution:
-    """Make the input so narrow, and no higher than the library needs to do what it does on much."""
-    reach = [d * (k - 1) for d, k in zip(convolution.dilation, convolution.weight[2:], strict=True)]
-    shape = [*convolution.x[:-1], _NARROWEST + reach[-1] + extra]
-    if len(reach) > 1:  # there are rows
-        others = shape[:4]
-        del others[len(shape) - 2]
-        shape[-2] = min(shape[-2], max(_NARROWEST + reach[-2], ceil(_ENTRIES / prod(others))))
-    return convolution._replace(x=tuple(shape))
+def _little_space(convolution: Convolution, left_over: int, extra: int) -> tuple[int, ...]:
+    """As narrow and as low as the library lets it be to do what it does on much, and so much larger than that.
+
+    Divided by registers its width has so much left over, for which there are kernels of their own.
+    """
+    batch, channels, *others, _ = convolution.x
+    *_, narrowest = least = _least(convolution)
+    width = _REGISTER * ceil(narrowest / _REGISTER) + left_over
+    if not others:
+        return (max(width, ceil(_ENTRIES / (batch * channels))) + _REGISTER * extra,)
+    *depth, height = others
+    counted = [batch, channels, *depth, width][: _AXES - 1]
+    rows = max(least[-2], ceil(_ENTRIES / prod(counted)))
+    wider = ceil(rows / height)  # where there are few channels
+    return (*depth, min(rows, height) + extra, width * wider)
+
+
+def _least(convolution: Convolution) -> list[int]:
+    """Voxels along every axis of space, that a kernel has some places to be in."""
+    return [_NARROWEST + d * (k - 1) for d, k in zip(convolution.dilation, convolution.weight[2:], strict=True)]
 
 
 def _multiplications(convolution: Convolution) -> int:
@@ -78,13 +103,5 @@ def _multiply(a: Tensor, b: Tensor, result: Tensor) -> None:
     """Multiply matrices of these rows, and of few columns."""
     rows, terms = a.shape[-2], min(a.shape[-1], _LONGEST)
     columns = max(1, min(b.shape[-1], _MATRIX_BYTES // (b.itemsize * max(rows, terms))))
-    out = _matrix(result, rows, columns) if result.numel() > SMALL else result.new_empty(rows, columns)
-    torch.mm(_matrix(a, rows, terms), _matrix(b, terms, columns), out=out)
-
-
-def _matrix(phantom: Tensor, rows: int, columns: int) -> Tensor:
-    """A matrix in the phantom's memory: one of its own would lie where the library's buffer belongs."""
-    storage = phantom.untyped_storage()
-    if storage.nbytes() < rows * columns * phantom.itemsize:  # an expanded one
-        return phantom.new_empty(rows, columns)
-    return phantom.new_empty(0).set_(storage, 0, (rows, columns), (columns, 1))
+    out = within(result if result.numel() > SMALL else None, (rows, columns), a.dtype)
+    torch.mm(within(a, (rows, terms), a.dtype), within(b, (terms, columns), a.dtype), out=out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from resource import getpagesize
 from typing import Any, NamedTuple, Protocol
 
@@ -42,7 +42,7 @@ class Scratch(NamedTuple):
     """Bytes of the blocks of memory that an operation takes while it runs, in the order in which they come and go."""
 
     before: int = 0
-    """Taken first, and given back before the result is taken: an input in the layout of a library."""
+    """Taken first, and given back once the first of the next is there: an input in the layout of a library."""
     around: Sequence[int] = ()
     """Taken next, and given back once the result is there: an input in another type, a result in another layout."""
     beside: Sequence[int] = ()
@@ -52,7 +52,14 @@ class Scratch(NamedTuple):
 _NONE = Scratch()
 
 
-Alongside = Callable[[Any, Sequence[Any], Any], None]
+class Alongside(Protocol):
+    """What is really done while operations run."""
+
+    def prepare(self, func: Any, args: Sequence[Any]) -> None:
+        """Do something while the first blocks of scratch memory are there, and the result is not yet."""
+
+    def finish(self, func: Any, args: Sequence[Any], result: Any) -> None:
+        """Do something when the result is there."""
 
 
 class Kernels(Protocol):
@@ -79,7 +86,7 @@ class Phantoms(TorchDispatchMode):
     kernels
         What operations cost beside their results; None: nothing.
     alongside
-        Called while an operation runs, with it, its arguments and its result; None: nothing.
+        What is done while an operation runs; None: nothing.
     """
 
     def __init__(self, kernels: Kernels | None = None, alongside: Alongside | None = None) -> None:
@@ -105,13 +112,16 @@ class Phantoms(TorchDispatchMode):
         if plan is None:
             return func(*args, **kwargs)
         scratch = _NONE if self.kernels is None else self.kernels.scratch(func, args)
-        before, around = _block(scratch.before), [_block(size) for size in scratch.around]
+        before, around = _block(scratch.before), [_block(size) for size in scratch.around[:1]]
         self._note_peak()
+        if self.alongside is not None:
+            self.alongside.prepare(func, args)
         del before
+        around += [_block(size) for size in scratch.around[1:]]
         result = _in_place(func, args, kwargs) if func._schema.is_mutable else tree_map_only(_Plan, _phantom, plan)
         self._note_peak()
         if self.alongside is not None:
-            self.alongside(func, args, result)
+            self.alongside.finish(func, args, result)
         del around
         held = [_block(size) for size in scratch.beside]
         self._note_peak()

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.optim import Optimizer
 
 from invrim.metrics import psnr, slice_similarity, ssim
 from invrim.models import IRIM, Reconstructor, reconstruct
@@ -55,6 +56,28 @@ class ReconstructionTask(LightningModule):
         if isinstance(self.trainer.strategy, ModelParallelStrategy) and not isinstance(self.model, FSDPModule):
             assert self.device_mesh is not None
             fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
+
+    def on_train_start(self) -> None:
+        if not isinstance(self.model, FSDPModule):
+            self._clear_gradients()
+
+    def optimizer_zero_grad(self, _epoch: int, _index: int, optimizer: Optimizer) -> None:
+        if isinstance(self.model, FSDPModule):  # whose parameters are not the optimiser's between forward and backward
+            optimizer.zero_grad()
+        else:
+            self._clear_gradients()
+
+    def _clear_gradients(self) -> None:
+        """Fill gradients with zeros, in memory that stays the same, and make those that are missing.
+
+        Made by the backward pass they would lie between the large blocks that it frees, which then fit for nothing:
+        the more steps, the more memory, although the walk back needs none for them.
+        """
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+            elif parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(batch)
