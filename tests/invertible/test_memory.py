@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.invertible.drift import SAMPLE
@@ -93,3 +94,34 @@ def test_nothing_hangs_on_the_graph_beside_what_autograd_packs_and_a_sample_of_t
 def test_the_walk_sees_what_a_storing_chain_keeps():
     z = state()
     assert attribute_bytes(chain_of(20, "store"), z) > 20 * bytes_of(z)
+
+
+class MadeLike(TorchDispatchMode):
+    """Notes where tensors are that were made like others, and what was done besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.places: list[int] = []
+        self.walked = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.empty_like.default and not self.walked:
+            self.places.append(made.data_ptr())
+        self.walked |= "convolution_backward" in str(func)
+        return made
+
+
+def test_gradients_stay_where_nothing_is_freed_beside_them():
+    """Their memory is taken before the first step is pulled back, that of all steps; later passes add to it."""
+    chain = InvertibleChain([ReversibleBlock(8, 8) for _ in range(3)])
+    z = torch.randn(1, 8, 32, 32)
+    with MadeLike() as made:
+        chain(z).square().mean().backward()
+    places = [parameter.grad.data_ptr() for parameter in chain.parameters()]
+    assert set(places) <= set(made.places)
+    once = [parameter.grad.clone() for parameter in chain.parameters()]
+    chain(z).square().mean().backward()
+    assert [parameter.grad.data_ptr() for parameter in chain.parameters()] == places
+    for parameter, gradient in zip(chain.parameters(), once, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient)

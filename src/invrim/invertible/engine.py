@@ -168,9 +168,11 @@ def _pull_back(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_ou
     """Let the step pull back with leaves in place of its tensors: gradients stop there, even where one tensor is
     computed from another."""
     record.tape.grad = None
+    record.tape.make_homes()
     leaves = [t.detach().requires_grad_() for t in tensors]
     pulled = record.ask(leaves, lambda step, context: record.tape.arithmetic.pull_back(step, z_out, grad_out, context))
-    return pulled, [pulled.gradients.get(leaf) for leaf in leaves]
+    gradients = [pulled.gradients.pop(leaf, None) for leaf in leaves]
+    return pulled, record.tape.bring_home(tensors, gradients)
 
 
 def _pull_back_differentiably(record: Record, tensors: Sequence[Tensor], z_out: Tensor, grad_out: Tensor) -> Walked:

@@ -28,6 +28,31 @@ class Tape:
         """The gradient handed on with it."""
         self.scale: Tensor | None = None
         """Norm of a sample of the state that the walk began with."""
+        self.parameters: dict[Tensor, None] = {}
+        """Those of all steps, each once."""
+        self._homes: dict[Tensor, Tensor] | None = None
+
+    def make_homes(self) -> None:
+        """Take memory for the gradients of all parameters when the walk begins.
+
+        Where the walk makes them they would lie between the large blocks that it frees, which then fit for nothing: on
+        a CPU memory would grow with depth although activations do not. A parameter that has a gradient already needs
+        no more: autograd adds to that one.
+        """
+        if self._homes is None:
+            self._homes = {p: torch.empty_like(p) for p in self.parameters if p.is_leaf and p.grad is None}
+
+    def bring_home(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Copy gradients into the memory that was taken for them."""
+        homes = {} if self._homes is None else self._homes
+        return [_moved(gradient, homes.pop(p, None)) for p, gradient in zip(parameters, gradients, strict=True)]
+
+
+def _moved(gradient: Tensor | None, home: Tensor | None) -> Tensor | None:
+    """Copy a gradient home, if it has one; one that stands for several, as in vmap, does not fit."""
+    if gradient is None or home is None or not torch._C._has_storage(gradient):
+        return gradient
+    return home.copy_(gradient)
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,7 @@ class Record:
             for members, name, tensor in held_by(module)
         ]
         trainable = list({id(slot.tensor): slot.tensor for slot in slots if slot.tensor.requires_grad}.values())
+        tape.parameters.update(dict.fromkeys(trainable))
         training = tuple(module.training for module in modules)
         return cls(step, context, modules, slots, trainable, training, tape, place, _autocast(device))
 
