@@ -51,6 +51,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/depth.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/heap.py
 	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/drift.py
 	$(BIN)/python benchmarks/quality.py
