@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from measured import megabytes, origin, table
@@ -24,6 +25,18 @@ def engines_table(result: dict[str, Any]) -> str:
             continue
         body.append([NAMES[size], f"`{engine}`", _time(deepest), *(_peak(by_depth.get(depth, {})) for depth in depths)])
     return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
+
+
+def heap_table(result: dict[str, Any]) -> str:
+    """One line a way to take memory for gradients, medians over starts."""
+    measured = result["results"]
+    head = ["gradients are taken", *(f"{depth:,} blocks" for depth in measured["depths"])]
+    body = [
+        [way, *(megabytes(statistics.median(starts)) for starts in by_depth)]
+        for way, by_depth in measured["grown_bytes"].items()
+    ]
+    what = f"State of {megabytes(measured['state_bytes'])}, medians of {result['setting']['starts']} starts"
+    return f"{table(head, body)}\n\n{what}; {origin(result)}."
 
 
 def budget_table(result: dict[str, Any]) -> str:
