@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from invrim.errors import FileError, WeightsError
 from invrim.files import atomic_write, make_folder
@@ -79,12 +78,7 @@ def load_model(weights: str | Path = "brain", *, device: str | torch.device = "c
     if path not in shipped_weights().values():
         _require_fit(header, path)
     model = _model_of(header, path)
-    try:
-        model.load_state_dict(_tensors_for(model, path))
-    except RuntimeError as error:
-        raise WeightsError(
-            f"expected {path.name} to hold its own options' tensors, got: {_last_line(error)}. Train again."
-        ) from None
+    _fill(model, path, expected=f"{path.name} to hold its own options' tensors", remedy="Train again.")
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -112,25 +106,20 @@ def copy_weights(weights: str | Path, model: Reconstructor) -> None:
             f"expected weights of {type(model).__name__}, got those of {kind!r} in {path}. Name another file, or "
             f"change the model."
         )
-    try:
-        model.load_state_dict(_tensors_for(model, path))
-    except RuntimeError as error:
-        raise WeightsError(
-            f"expected the tensors of the model in {path}, got: {_last_line(error)}. Give the model the file's sizes."
-        ) from None
+    _fill(model, path, expected=f"the tensors of the model in {path}", remedy="Give the model the file's sizes.")
 
 
-def _tensors_for(model: Reconstructor, path: Path) -> dict[str, Tensor]:
-    """Read a file's tensors under every name that the model has for them."""
+def _fill(model: Reconstructor, path: Path, *, expected: str, remedy: str) -> None:
+    """Copy a file's tensors into a model, under every name that it has for them; refuse what does not fit."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     first = _first_names(model)
-    return tensors | {name: tensors[kept] for name, kept in first.items() if kept != name and kept in tensors}
-
-
-def _last_line(error: RuntimeError) -> str:
-    """What torch has to say of tensors that do not fit, without its list's heading."""
-    return str(error).splitlines()[-1].strip().rstrip(".")
+    tensors |= {name: tensors[kept] for name, kept in first.items() if kept != name and kept in tensors}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip().rstrip(".")
+        raise WeightsError(f"expected {expected}, got: {reason}. {remedy}") from None
 
 
 def read_header(path: Path) -> dict[str, Any]:

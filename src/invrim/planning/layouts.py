@@ -38,12 +38,12 @@ def backward_scratch(args: Sequence[Any], total: int) -> Scratch:
     """
     grad, x, weight, transposed, wants_input = args[0], args[1], args[2], args[7], args[-1][0]
     whole_blocks = not transposed and (_fills_a_block(grad) or _fills_a_block(x))
-    pair = [_filled(grad), _filled(x)] if whole_blocks else [_bytes(grad), _bytes(x)]
+    pair = [_filled(grad), _filled(x)] if whole_blocks else [grad.nbytes, x.nbytes]
     beside = [sum(pair)] if weight.ndim == _IN_3D else pair
     if not wants_input:
         return _first_like(total, 0, [Scratch(beside=[_filled(grad)]), Scratch(beside=beside)])
     before = 0 if transposed and not _fills_a_block(grad) else _filled(grad)
-    return _first_like(total, _bytes(x), [Scratch(before=before, around=[_filled(x)], beside=beside)])
+    return _first_like(total, x.nbytes, [Scratch(before=before, around=[_filled(x)], beside=beside)])
 
 
 def _first_like(total: int, made: int, known: Sequence[Scratch]) -> Scratch:
@@ -58,7 +58,7 @@ def _first_like(total: int, made: int, known: Sequence[Scratch]) -> Scratch:
 
 def _filled(activations: Tensor) -> int:
     """Bytes of activations in whole blocks of channels."""
-    return _in_blocks(_bytes(activations), activations.shape[1])
+    return _in_blocks(activations.nbytes, activations.shape[1])
 
 
 def _in_blocks(size: int, channels: int) -> int:
@@ -73,7 +73,3 @@ def _fills_a_block(activations: Tensor) -> bool:
 def _block_of_channels() -> int:
     """How many channels lie side by side: as many as a register of the processor holds."""
     return 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
