@@ -133,33 +133,40 @@ class FactoredRows(Rows):
         self.right = right
 
     def of(self, z: Tensor) -> Tensor:
-        half, reflected = z[:, self.half].flatten(2), torch.bmm(_each(self.right, z), z.flatten(2))
-        return torch.baddbmm(half, _each(self.left, z), reflected, alpha=-1).unflatten(2, z.shape[2:])
+        half, reflected = z[:, self.half].flatten(2), torch.bmm(each(self.right, z), z.flatten(2))
+        return torch.baddbmm(half, each(self.left, z), reflected, alpha=-1).unflatten(2, z.shape[2:])
 
     def transpose_into_(self, z: Tensor, x: Tensor, *, sign: int = 1) -> Tensor:
         z[:, self.half].add_(x, alpha=sign)
         return mix_into_(z, self.right.mT, mix(self.left.mT, x), sign=-sign)
 
 
-def mix(matrix: Tensor, x: Tensor) -> Tensor:
-    """Apply a matrix ``(rows, c)`` to the channels of ``(b, c, ...)``: a 1×1 convolution without bias."""
+def mix(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply a matrix ``(rows, c)`` to the channels of ``(b, c, ...)``: a 1×1 convolution."""
     # Not torch.matmul: it would fold batch and space into one axis, which copies the state.
-    return torch.bmm(_each(matrix, x), x.flatten(2)).unflatten(2, x.shape[2:])
+    operands = each(matrix, x), voxels(x)
+    mixed = torch.bmm(*operands) if bias is None else torch.baddbmm(bias.view(-1, 1), *operands)
+    return mixed.reshape(len(x), len(matrix), *x.shape[2:])
 
 
 def mix_into_(z: Tensor, matrix: Tensor, x: Tensor, *, sign: float = 1.0) -> Tensor:
     """Add ``sign * mix(matrix, x)`` to ``z`` in place, without a tensor in between where ``z`` is contiguous."""
     if not z.is_contiguous():
         return z.add_(mix(matrix, x), alpha=sign)
-    z.view(*z.shape[:2], -1).baddbmm_(_each(matrix, x), x.flatten(2), alpha=sign)
+    z.view(*z.shape[:2], -1).baddbmm_(each(matrix, x), x.flatten(2), alpha=sign)
     return z
 
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Sum of outer products of channels over batch and space, ``(b, p, ...), (b, q, ...) -> (p, q)``."""
-    return torch.bmm(a.flatten(2), b.flatten(2).mT).sum(dim=0)
+    return torch.bmm(voxels(a), voxels(b).transpose(1, 2)).sum(dim=0)
 
 
-def _each(matrix: Tensor, x: Tensor) -> Tensor:
+def voxels(x: Tensor) -> Tensor:
+    """Take space as one axis, ``(b, c, ...) -> (b, c, voxels)``."""
+    return x.reshape(*x.shape[:2], -1)  # not flatten, which knows no batch of gradients (is_grads_batched)
+
+
+def each(matrix: Tensor, x: Tensor) -> Tensor:
     """One view of the matrix for every entry of the batch."""
     return matrix.expand(len(x), *matrix.shape)

@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from invrim.layers.channel_product import mix_from_channels_last, mix_into_channels_last, prefers_channels_last
 from invrim.layers.mixing import mix
 
 
 def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> Tensor:
     """Convolve ``(b, c, ...)``, sizes divisible by the stride, with ``weight`` ``(out, c, *stride)``, once a patch."""
-    matrix = weight.flatten(1)
-    operands = (matrix.expand(len(x), *matrix.shape), _gather(x, stride))
-    patches = torch.bmm(*operands) if bias is None else torch.baddbmm(bias.view(-1, 1), *operands)
-    return patches.unflatten(2, [n // d for n, d in zip(x.shape[2:], stride, strict=True)])
+    matrix, patches = weight.flatten(1), _gather(x, stride)
+    if prefers_channels_last(x):
+        return mix_into_channels_last(matrix, patches, bias)
+    return mix(matrix, patches, bias)
 
 
 def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
@@ -29,7 +29,9 @@ def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
     The patches come as ``(b, out, voxels of a patch, ...)``: what treats every voxel alike may do so before
     `lay_out_patches`, which copies them.
     """
-    return mix(weight.flatten(1).mT, x).unflatten(1, (weight.shape[1], math.prod(stride)))
+    matrix = weight.flatten(1).mT
+    patches = mix_from_channels_last(matrix, x) if prefers_channels_last(x) else mix(matrix, x)
+    return patches.unflatten(1, (weight.shape[1], math.prod(stride)))
 
 
 def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:
@@ -43,13 +45,13 @@ def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:
 
 
 def _gather(x: Tensor, stride: Sequence[int]) -> Tensor:
-    """Stack the voxels of every patch: ``(b, c, ...) -> (b, c * voxels, patches)``."""
+    """Stack the voxels of every patch: ``(b, c, ...) -> (b, c * voxels of a patch, ...)``."""
     if math.prod(stride) == 1:
-        return x.flatten(2)
+        return x
     ndim = len(stride)
     sizes = [size for n, d in zip(x.shape[2:], stride, strict=True) for size in (n // d, d)]
     coarse, fine = range(2, 2 + 2 * ndim, 2), range(3, 3 + 2 * ndim, 2)
-    return x.reshape(*x.shape[:2], *sizes).permute(0, 1, *fine, *coarse).reshape(len(x), -1, math.prod(sizes[::2]))
+    return x.reshape(*x.shape[:2], *sizes).permute(0, 1, *fine, *coarse).flatten(1, 1 + ndim)
 
 
 class _Gathering(nn.Module):

@@ -57,6 +57,8 @@ class Convolution(NamedTuple):
     wanted: tuple[bool, ...]
     """Of the backward pass: whether gradients of input, weight and bias are asked for."""
     dtype: str
+    channels_last: bool
+    """Of the input, and of what is convolved with it."""
 
     @staticmethod
     def of(func: Any, args: Sequence[Any]) -> Convolution:
@@ -68,7 +70,7 @@ class Convolution(NamedTuple):
         return Convolution(
             backward, _cut(x), tuple(weight.shape), wanted[-1] if backward else bias is not None, tuple(stride),
             tuple(padding), tuple(dilation), transposed, tuple(output_padding), groups, wanted,
-            str(weight.dtype).removeprefix("torch."),
+            str(weight.dtype).removeprefix("torch."), _is_channels_last(x),
         )  # fmt: skip
 
     def arguments(self, columns: int, memory: Mapping[str, Tensor] = MappingProxyType({})) -> tuple[Any, list[Any]]:
@@ -80,7 +82,8 @@ class Convolution(NamedTuple):
         shapes = {"x": (*self.x[:-1], columns), "weight": self.weight, "bias": made[1:2], "grad": made}
 
         def tensor(name: str) -> Tensor:
-            return within(memory.get(name), shapes[name], getattr(torch, self.dtype))
+            channels_last = self.channels_last and name in ("x", "grad")
+            return within(memory.get(name), shapes[name], getattr(torch, self.dtype), channels_last=channels_last)
 
         if not self.backward:
             return FORWARD, [tensor("x"), tensor("weight"), tensor("bias") if self.bias else None, *self._rest]
@@ -95,7 +98,9 @@ class Convolution(NamedTuple):
     @property
     def kind(self) -> tuple[object, ...]:
         """What convolutions of other widths have in common with this one."""
-        return (self.backward, self.weight[2:], self.stride, self.padding, self.transposed, self.dtype)
+        return (
+            self.backward, self.weight[2:], self.stride, self.padding, self.transposed, self.dtype, self.channels_last,
+        )  # fmt: skip
 
 
 class Cost(NamedTuple):
@@ -236,11 +241,17 @@ def _cut(x: Tensor) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def within(memory: Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+def within(memory: Tensor | None, shape: Sequence[int], dtype: torch.dtype, *, channels_last: bool = False) -> Tensor:
     """A tensor in the memory of another, or one of its own where that is too short."""
+    if channels_last:
+        return within(memory, [shape[0], *shape[2:], shape[1]], dtype).movedim(-1, 1)
     if memory is None or memory.untyped_storage().nbytes() < prod(shape) * dtype.itemsize:
         return torch.ones(*shape, dtype=dtype)
     return torch.empty(0, dtype=dtype).set_(memory.untyped_storage(), 0, (prod(shape),), (1,)).view(*shape)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _time(work: Callable[[], object]) -> float:
