@@ -4,7 +4,8 @@ python benchmarks/engine.py                                   # everything: hour
 python benchmarks/engine.py --sizes 3d --depths 32 --engines invert memcnn --what memory
 python benchmarks/engine.py --quick                           # seconds, to see that it runs
 
-Time is a ratio to plain autograd of the block as published, the error the largest relative difference of
+Time is a ratio to plain autograd of the block as published, with nets of the same precision (in parentheses, of
+float32), the error the largest relative difference of
 output and gradients from that one's, which has round-off of its own. Engines of other libraries take part where
 installed.
 """
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch
 
-from engines.registry import ENGINES, REFERENCE, with_references
+from engines.registry import ENGINES, FLOAT32, REFERENCE, with_references
 from engines.timing import TOLERANCE, Facts, time_engines
 from engines.work import PRECISIONS, SIZES, make_work
 from envelope import RESULTS, write_results
@@ -40,7 +41,7 @@ def main() -> None:
     about = {
         "sizes": {name: asdict(size) for name, size in sizes.items()},
         "tolerance": TOLERANCE,
-        "notes": {name: ENGINES[name].note for name in options.engines},
+        "notes": {name: engine.note for name, engine in ENGINES.items()},
     }
     name = "engine-quick" if options.quick else "engine"
     measurements: list[Facts] = []
@@ -68,19 +69,19 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     options.depths = options.depths or ([4] if options.quick else [8, 32, 128])
     options.repeats = options.repeats or (2 if options.quick else 5)
-    options.engines = with_references(options.engines)
     return options
 
 
 def measure(options: argparse.Namespace, sizes: dict[str, Any]) -> Iterator[list[Facts]]:
     """Yield one list of facts, an engine each, for every size, precision and depth."""
     for size, precision, depth in product(sizes, options.precisions, options.depths):
-        facts: dict[str, Facts] = {name: {} for name in options.engines}
+        engines = with_references(options.engines, precision)
+        facts: dict[str, Facts] = {name: {} for name in engines}
         if "time" in options.what:
             work = make_work(sizes[size], depth, precision, options.device)
-            facts = time_engines(options.engines, work, precision, options.repeats)
+            facts = time_engines(engines, work, precision, options.repeats)
             del work
-        for name in options.engines:
+        for name in engines:
             if "memory" in options.what and "unavailable" not in facts[name]:
                 facts[name] |= peak_memory(options, name, size, precision, depth)
         place = {"size": size, "precision": precision, "depth": depth}
@@ -112,14 +113,14 @@ def _cells(facts: Facts) -> str:
     memory = f"{facts['peak_bytes'] / 1e6:.1f}" if "peak_bytes" in facts else facts.get("memory_unavailable", "-")
     error = f"{max(facts['errors'].values()):.0e}" if "errors" in facts else "-"
     flag = "" if facts.get("within_tolerance", True) else " !"
-    return f"{time:>8}{memory:>10}{error:>10}{flag}{_smaller_job(facts)}"
+    return f"{time:>8}{memory:>10}{error:>10}{flag}{_other_ratios(facts)}"
 
 
-def _smaller_job(facts: Facts) -> str:
+def _other_ratios(facts: Facts) -> str:
     same_as = ENGINES[facts["engine"]].same_as
-    if same_as == REFERENCE or "ratio_to_same_map" not in facts:
-        return ""
-    return f"   ({facts['ratio_to_same_map']:.2f} of {same_as})"
+    ratios = {} if same_as == REFERENCE else {same_as: facts.get("ratio_to_same_map")}
+    ratios[FLOAT32] = facts.get("ratio_to_float32")
+    return "".join(f"   ({ratio:.2f} of {name})" for name, ratio in ratios.items() if ratio is not None)
 
 
 if __name__ == "__main__":

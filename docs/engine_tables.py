@@ -11,19 +11,20 @@ NAMES = {"2d-stride1": "2D, stride 1", "2d-stride2": "2D, stride 2", "3d": "3D"}
 
 
 def engines_table(result: dict[str, Any]) -> str:
-    """One line an engine and size: time, and peak memory at every depth."""
+    """One line an engine, size and precision: time, and peak memory at every depth."""
     measurements = result["results"]["measurements"]
     depths = sorted({found["depth"] for found in measurements})
-    lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    lines: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for found in measurements:
-        lines.setdefault((found["size"], found["engine"]), {})[found["depth"]] = found
-    head = ["size", "engine", f"time, {depths[-1]} blocks", *(f"peak, {depth} blocks" for depth in depths)]
+        lines.setdefault((found["size"], found["precision"], found["engine"]), {})[found["depth"]] = found
+    head = ["size", "nets", "engine", f"time, {depths[-1]} blocks", *(f"peak, {depth} blocks" for depth in depths)]
     body = []
-    for (size, engine), by_depth in lines.items():
-        deepest = by_depth[depths[-1]]
-        if "unavailable" in deepest:
+    for (size, precision, engine), by_depth in lines.items():
+        deepest = by_depth[max(by_depth)]
+        if "unavailable" in deepest or engine == "published, float32":  # it has a line among those in float32
             continue
-        body.append([NAMES[size], f"`{engine}`", _time(deepest), *(_peak(by_depth.get(depth, {})) for depth in depths)])
+        peaks = [_peak(by_depth.get(depth, {})) for depth in depths]
+        body.append([NAMES[size], precision, f"`{engine}`", _time(deepest), *peaks])
     return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
 
 
@@ -52,10 +53,11 @@ def budget_table(result: dict[str, Any]) -> str:
 
 
 def _time(found: dict[str, Any]) -> str:
+    """Relative to plain autograd of the published form, with nets in float32."""
     if "ratio" not in found:
         return "-"
     flag = "" if found.get("within_tolerance", True) else ", wrong gradients"
-    return f"{found['ratio']:.2f}{flag}"
+    return f"{found.get('ratio_to_float32', found['ratio']):.2f}{flag}"
 
 
 def _peak(found: dict[str, Any]) -> str:

@@ -34,11 +34,14 @@ class PublishedNet(nn.Module):
 class PublishedBlock(nn.Module):
     """Rotate the state by U, add G of its left to its right, rotate back; weights shared with ``block``."""
 
-    def __init__(self, block: ReversibleBlock) -> None:
+    def __init__(self, block: ReversibleBlock, *, in_float32: bool = False) -> None:
         super().__init__()
         self.block = block
         net = block.net
-        self.net = Bf16Net(PublishedNet(net.net)) if isinstance(net, Bf16Net) else PublishedNet(net)
+        if isinstance(net, Bf16Net):
+            self.net = PublishedNet(net.net) if in_float32 else Bf16Net(PublishedNet(net.net))
+        else:
+            self.net = PublishedNet(net)
 
     def forward(self, z: Tensor) -> Tensor:
         return self._shift(z, +1.0)
@@ -99,6 +102,10 @@ class Paged(nn.Sequential):
 
 def published(work: Work) -> nn.Module:
     return nn.Sequential(*as_published(work))
+
+
+def published_in_float32(work: Work) -> nn.Module:
+    return nn.Sequential(*(PublishedBlock(block, in_float32=True) for block in work.blocks))
 
 
 def unmixed(work: Work) -> nn.Module:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from engines import autograd, own, peers
-from engines.work import Work
+from engines.work import Precision, Work
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,12 @@ class Engine:
 
 
 REFERENCE = "published"
+FLOAT32 = "published, float32"
+"""What nets of a lower precision are compared with as well."""
 UNMIXED = "cannot mix: additive coupling of the two halves in turn, no orthogonal 1x1 convolutions; see 'unmixed'"
 ENGINES = {
     REFERENCE: Engine(autograd.published, note="plain autograd of the published form, in torch's convolutions"),
+    FLOAT32: Engine(autograd.published_in_float32, note="the same with nets in float32"),
     "store": Engine(own.store, note="plain autograd of the projector form"),
     "invert": Engine(own.invert),
     "exact": Engine(own.exact),
@@ -40,9 +43,10 @@ ENGINES = {
 }
 
 
-def with_references(names: list[str]) -> list[str]:
+def with_references(names: list[str], precision: Precision) -> list[str]:
     """Add the engines that the named ones are compared with, in the order of the registry."""
     wanted = {*names, REFERENCE, *(ENGINES[name].same_as for name in names)}
+    wanted = wanted - {FLOAT32} if precision == "float32" else wanted | {FLOAT32}
     return [name for name in ENGINES if name in wanted]
 
 

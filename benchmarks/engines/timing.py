@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engines.registry import ENGINES, REFERENCE, why_not
+from engines.registry import ENGINES, FLOAT32, REFERENCE, why_not
 from engines.work import Precision, Work
 from stopwatch import cpu_seconds
 
@@ -57,6 +57,8 @@ def time_engines(names: list[str], work: Work, precision: Precision, repeats: in
             "ratio_range": [f(v / r for v, r in zip(values, seconds[REFERENCE], strict=True)) for f in (min, max)],
             "ratio_to_same_map": _ratio(values, seconds[ENGINES[name].same_as]),
         }
+        if FLOAT32 in seconds:
+            facts[name]["ratio_to_float32"] = _ratio(values, seconds[FLOAT32])
     return facts
 
 

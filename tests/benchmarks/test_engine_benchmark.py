@@ -40,6 +40,17 @@ def test_a_wrong_engine_is_flagged_and_an_impossible_one_explained(monkeypatch):
     assert facts["elsewhere"]["unavailable"] == "not installed: No module named 'no_such_library'"
 
 
+def test_nets_in_bf16_are_compared_with_those_in_float32(monkeypatch):
+    registry, timing, work = _engines(monkeypatch)
+    small = work.make_work(work.SIZES["2d-stride2"].small(), 2, "bf16", "cpu")
+    facts = timing.time_engines(registry.with_references(["invert"], "bf16"), small, "bf16", 1)
+    assert list(facts) == ["published", registry.FLOAT32, "invert"]
+    assert facts[registry.FLOAT32]["ratio_to_float32"] == 1
+    assert 0 < max(facts[registry.FLOAT32]["errors"].values()) < timing.TOLERANCE["bf16"]
+    expected = facts["invert"]["ratio"] / facts[registry.FLOAT32]["ratio"]
+    assert math.isclose(facts["invert"]["ratio_to_float32"], expected)
+
+
 def test_engines_agree_to_round_off_in_float64(monkeypatch):
     """Float32 cannot tell a small fault from a flipped ReLU; float64 can."""
     _, timing, work = _engines(monkeypatch)

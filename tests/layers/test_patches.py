@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from invrim.layers.channel_product import prefers_channels_last
 from invrim.layers.patches import convolve_patches, lay_out_patches, spread_patches
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -30,3 +31,23 @@ def test_values_and_gradients_equal_those_of_torch(stride):
         cotangent = torch.randn_like(theirs)
         gradients = (torch.autograd.grad(out, inputs, cotangent) for out in (ours, theirs))
         torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_is_between_lies_as_the_convolution_wants_it_forward_and_backward(stride, batch, dtype):
+    x = torch.randn(batch, 5, 6 * stride[0], 4 * stride[1], requires_grad=True)
+    if not prefers_channels_last(x):
+        pytest.skip("this processor's convolutions do not want channels last")
+    down, up = torch.randn(8, 5, *stride, requires_grad=True), torch.randn(8, 7, *stride, requires_grad=True)
+    seen = []
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        h = convolve_patches(x, down, None, stride)
+        h.register_hook(seen.append)  # retain_grad would copy it
+        y = lay_out_patches(spread_patches(h, up, stride), stride)
+    y.sum().backward()
+    assert h.dtype == y.dtype == dtype
+    assert len(seen) == 1
+    assert all(t.is_contiguous(memory_format=torch.channels_last) for t in (h, *seen))
+    assert all(t.is_contiguous() for t in (y, x.grad))
