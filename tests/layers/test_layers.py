@@ -5,7 +5,7 @@ import torch
 
 from invrim.errors import OptionError
 from invrim.layers import OrthogonalMixing, ResidualNet, ReversibleBlock
-from invrim.layers.mixing import DenseRows, FactoredRows
+from invrim.layers.mixing import DenseRows, FactoredRows, mix
 from invrim.layers.residual import stride_per_axis
 
 
@@ -42,6 +42,17 @@ def test_factored_rows_are_the_dense_ones():
             rows.transpose_into_(out[..., ::2], x, sign=-1)  # a view with gaps, as tiles are
         torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
         assert not torch.equal(a, z)
+
+
+@pytest.mark.parametrize("channels", [5, 71])
+def test_gradients_of_rows_are_those_of_autograd(channels):
+    mixing = OrthogonalMixing(channels).double()
+    factors, z = mixing.factors(), torch.randn(2, channels, 6, 7, dtype=torch.double)
+    for rows, matrix in zip(factors.rows(), factors.split(), strict=True):
+        x = torch.randn(2, len(matrix), 6, 7, dtype=torch.double)
+        expected = torch.autograd.grad((x * mix(matrix, z)).sum(), mixing.vectors, retain_graph=True)
+        got = torch.autograd.grad(rows.sources, mixing.vectors, rows.gradients(x, z), retain_graph=True)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-11)
 
 
 def test_block_equals_the_published_form():

@@ -99,7 +99,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
     def pull_back_exact(self, z_out: Tensor, grad_out: Tensor, grid: Grid, _: object = None, /) -> PulledBack:
         sums = TileGradients(self.mixing, self.net, grad_out)
-        lifting = lift(sums.u_read, sums.u_write)
+        lifting = lift(*sums.factors.split())
         tiles = self._tiles(z_out)
         z = _shear_(z_out, lifting, tiles, grid, sign=-1)
         for tile in reversed(tiles):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from invrim.invertible import PulledBack, add_gradients, trainable, vector_jacobian
-from invrim.layers.mixing import OrthogonalMixing, correlate
+from invrim.layers.mixing import OrthogonalMixing
 from invrim.layers.residual import ResidualNet
 from invrim.layers.tiles import Tile, at, spread_into_
 
@@ -31,11 +31,10 @@ class TileGradients:
         self.net = net
         self.grad_out = grad_out
         with torch.enable_grad():
-            factors = mixing.factors()
-            self.u_read, self.u_write = factors.split()
-        self.read, self.write = factors.rows((self.u_read, self.u_write))
+            self.factors = mixing.factors()
+            self.read, self.write = self.factors.rows()
         self._grad_h: Tensor | None = None
-        self._grad_write = torch.zeros_like(self.u_write)
+        self._grad_write = [torch.zeros_like(source) for source in self.write.sources]
         self._gradients: dict[Tensor, Tensor] = {}
 
     def add(self, h: Tensor, g: Tensor, tile: Tile) -> None:
@@ -45,15 +44,15 @@ class TileGradients:
         self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
         add_gradients(self._gradients, gradients)
         if self.mixing.vectors.requires_grad:
-            self._grad_write += correlate(g, grad_out)
+            more = self.write.gradients(g, grad_out)
+            self._grad_write = [total + grad for total, grad in zip(self._grad_write, more, strict=True)]
 
     def pull_back(self, z: Tensor) -> PulledBack:
         """Finish, given the block's input."""
         grad_h, gradients = self._grad_h, self._gradients
         assert grad_h is not None, "every space has a tile"
         if self.mixing.vectors.requires_grad:
-            grad_u = (correlate(grad_h, z), self._grad_write)
-            (gradients[self.mixing.vectors],) = torch.autograd.grad(
-                (self.u_read, self.u_write), (self.mixing.vectors,), grad_u
-            )
+            sources = (*self.read.sources, *self.write.sources)
+            grads = (*self.read.gradients(grad_h, z), *self._grad_write)
+            (gradients[self.mixing.vectors],) = torch.autograd.grad(sources, (self.mixing.vectors,), grads)
         return PulledBack(z, self.read.transpose_into_(self.grad_out, grad_h), gradients)
