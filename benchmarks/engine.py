@@ -5,9 +5,8 @@ python benchmarks/engine.py --sizes 3d --depths 32 --engines invert memcnn --wha
 python benchmarks/engine.py --quick                           # seconds, to see that it runs
 
 Time is a ratio to plain autograd of the block as published, with nets of the same precision (in parentheses, of
-float32), the error the largest relative difference of
-output and gradients from that one's, which has round-off of its own. Engines of other libraries take part where
-installed.
+float32). The error is the largest relative difference of output and gradients from that one's, which has round-off of
+its own. Engines of other libraries take part where installed.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def main() -> None:
     about = {
         "sizes": {name: asdict(size) for name, size in sizes.items()},
         "tolerance": TOLERANCE,
-        "notes": {name: engine.note for name, engine in ENGINES.items()},
+        "notes": {name: engine.note for name, engine in ENGINES.items() if engine.note},
     }
     name = "engine-quick" if options.quick else "engine"
     measurements: list[Facts] = []

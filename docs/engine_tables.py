@@ -20,9 +20,9 @@ def engines_table(result: dict[str, Any]) -> str:
     head = ["size", "nets", "engine", f"time, {depths[-1]} blocks", *(f"peak, {depth} blocks" for depth in depths)]
     body = []
     for (size, precision, engine), by_depth in lines.items():
-        deepest = by_depth[max(by_depth)]
-        if "unavailable" in deepest or engine == "published, float32":  # it has a line among those in float32
-            continue
+        deepest = by_depth.get(depths[-1], {})
+        if engine == "published-float32" or any("unavailable" in found for found in by_depth.values()):
+            continue  # "published" in float32 is the same
         peaks = [_peak(by_depth.get(depth, {})) for depth in depths]
         body.append([NAMES[size], precision, f"`{engine}`", _time(deepest), *peaks])
     return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
@@ -57,7 +57,8 @@ def _time(found: dict[str, Any]) -> str:
     if "ratio" not in found:
         return "-"
     flag = "" if found.get("within_tolerance", True) else ", wrong gradients"
-    return f"{found.get('ratio_to_float32', found['ratio']):.2f}{flag}"
+    ratio = found["ratio"] if found["precision"] == "float32" else found["ratio_to_float32"]
+    return f"{ratio:.2f}{flag}"
 
 
 def _peak(found: dict[str, Any]) -> str:

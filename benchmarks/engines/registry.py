@@ -22,7 +22,7 @@ class Engine:
 
 
 REFERENCE = "published"
-FLOAT32 = "published, float32"
+FLOAT32 = "published-float32"
 """What nets of a lower precision are compared with as well."""
 UNMIXED = "cannot mix: additive coupling of the two halves in turn, no orthogonal 1x1 convolutions; see 'unmixed'"
 ENGINES = {

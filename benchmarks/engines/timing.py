@@ -84,9 +84,8 @@ def _take_turns(chains: dict[str, nn.Module], work: Work, repeats: int) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in chains}
     for _ in range(repeats):
         for name, chain in chains.items():
-            seconds[name].append(
-                _seconds_on_card(chain, work) if work.z.is_cuda else cpu_seconds(partial(work.step, chain))
-            )
+            step = partial(work.step, chain)
+            seconds[name].append(_seconds_on_card(step) if work.z.is_cuda else cpu_seconds(step))
     return seconds
 
 

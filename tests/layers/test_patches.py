@@ -38,9 +38,9 @@ def test_values_and_gradients_equal_those_of_torch(stride):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_what_is_between_lies_as_the_convolution_wants_it_forward_and_backward(stride, batch, dtype):
     x = torch.randn(batch, 5, 6 * stride[0], 4 * stride[1], requires_grad=True)
-    if not prefers_channels_last(x):
+    if not prefers_channels_last(x, 32):
         pytest.skip("this processor's convolutions do not want channels last")
-    down, up = torch.randn(8, 5, *stride, requires_grad=True), torch.randn(8, 7, *stride, requires_grad=True)
+    down, up = torch.randn(32, 5, *stride, requires_grad=True), torch.randn(32, 7, *stride, requires_grad=True)
     seen = []
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         h = convolve_patches(x, down, None, stride)

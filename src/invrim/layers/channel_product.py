@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd import forward_ad
 
 from invrim.layers.mixing import each, voxels
 
+_WIDE = 32
+"""Channels from which the copies that are saved outweigh what these functions take themselves."""
 
-def prefers_channels_last(x: Tensor) -> bool:
-    """Whether to lay channels last for a 3×3 convolution.
 
-    On a CPU, oneDNN copies what lies otherwise into a layout of its own, and back. Measured with 64 channels of 128x128
-    and one thread, forward and backward: 0.8 of the time with AVX-512, in bf16 with AMX 0.4; with AVX2 1.2. In 3D
-    gradients come back in the other layout, and turning them takes longer than all copies. Who transforms or compiles
-    the net gets torch's own operations.
+def prefers_channels_last(x: Tensor, channels: int) -> bool:
+    """Whether to lay so many channels last, made of ``x`` or into it, for a 3×3 convolution between.
+
+    On a CPU, oneDNN copies what lies otherwise into a layout of its own, and back. Of 64 channels of 128x128 on one
+    thread the convolution then takes 0.8 of the time, forward and backward, with AVX-512, in bf16 with AMX 0.4, but 1.2
+    with AVX2. In 3D gradients come back in the other layout, and turning them takes longer than all copies. Who
+    compiles or transforms the net gets torch's own operations.
     """
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.ndim == 4
+        and channels >= _WIDE
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and not torch._C._are_functorch_transforms_active()
         and forward_ad._current_level < 0
-        and not torch.compiler.is_compiling()
     )
 
 
-def mix_into_channels_last(matrix: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+def mix_into_channels_last(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply a matrix ``(p, c)`` to the channels of ``(b, c, ...)``, add a bias ``(p,)``, and lay channels last."""
     y: Tensor = _IntoChannelsLast.apply(*_as_autocast(matrix, x, bias))
     return y
@@ -50,16 +56,18 @@ def _as_autocast(*tensors: Tensor | None) -> list[Tensor | None]:
 
 
 class _IntoChannelsLast(torch.autograd.Function):
-    """With the gradient the same way back: autograd's own would have to be turned by the next operation."""
+    """The gradient goes the same way back; autograd's own would have to be turned by the next operation."""
 
     @staticmethod
+    @custom_fwd(device_type="cpu")
     def forward(ctx: Any, matrix: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(matrix, x)
+        _keep(ctx, matrix, x)
         y = torch.bmm(voxels(x).transpose(1, 2), each(matrix.mT, x))
         y = y if bias is None else y.add_(bias)
         return y.reshape(len(x), *x.shape[2:], len(matrix)).movedim(-1, 1)
 
     @staticmethod
+    @custom_bwd(device_type="cpu")
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         matrix, x = ctx.saved_tensors
         needs_matrix, needs_x, needs_bias = ctx.needs_input_grad
@@ -71,12 +79,16 @@ class _IntoChannelsLast(torch.autograd.Function):
 
 
 class _FromChannelsLast(torch.autograd.Function):
+    """The other way round."""
+
     @staticmethod
+    @custom_fwd(device_type="cpu")
     def forward(ctx: Any, matrix: Tensor, x: Tensor) -> Tensor:
-        ctx.save_for_backward(matrix, x)
+        _keep(ctx, matrix, x)
         return torch.bmm(each(matrix, x), _rows(x).transpose(1, 2)).reshape(len(x), len(matrix), *x.shape[2:])
 
     @staticmethod
+    @custom_bwd(device_type="cpu")
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         matrix, x = ctx.saved_tensors
         needs_matrix, needs_x = ctx.needs_input_grad
@@ -86,9 +98,15 @@ class _FromChannelsLast(torch.autograd.Function):
         )
 
 
+def _keep(ctx: Any, matrix: Tensor, x: Tensor) -> None:
+    """Keep for the backward pass what the wanted gradients need."""
+    needs_matrix, needs_x, *_ = ctx.needs_input_grad
+    ctx.save_for_backward(matrix if needs_x else None, x if needs_matrix else None)
+
+
 def _rows(x: Tensor) -> Tensor:
     """See what lies channels-last as the matrix that it is in memory, ``(b, voxels, c)``.
 
     Other ways to the same view leave a batch of one with a stride that makes bf16 products copy it.
     """
-    return x.movedim(1, -1).reshape(len(x), -1, x.shape[1])
+    return x.movedim(1, -1).reshape(len(x), prod(x.shape[2:]), x.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -176,7 +177,7 @@ def correlate(a: Tensor, b: Tensor) -> Tensor:
 
 def voxels(x: Tensor) -> Tensor:
     """Take space as one axis, ``(b, c, ...) -> (b, c, voxels)``."""
-    return x.reshape(*x.shape[:2], -1)  # not flatten, which knows no batch of gradients (is_grads_batched)
+    return x.reshape(*x.shape[:2], prod(x.shape[2:]))  # not flatten, which knows no batch of gradients
 
 
 def each(matrix: Tensor, x: Tensor) -> Tensor:

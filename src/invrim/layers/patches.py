@@ -18,7 +18,7 @@ from invrim.layers.mixing import mix
 def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> Tensor:
     """Convolve ``(b, c, ...)``, sizes divisible by the stride, with ``weight`` ``(out, c, *stride)``, once a patch."""
     matrix, patches = weight.flatten(1), _gather(x, stride)
-    if prefers_channels_last(x):
+    if prefers_channels_last(x, len(weight)):
         return mix_into_channels_last(matrix, patches, bias)
     return mix(matrix, patches, bias)
 
@@ -30,7 +30,8 @@ def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
     `lay_out_patches`, which copies them.
     """
     matrix = weight.flatten(1).mT
-    patches = mix_from_channels_last(matrix, x) if prefers_channels_last(x) else mix(matrix, x)
+    product = mix_from_channels_last if prefers_channels_last(x, len(weight)) else mix
+    patches = product(matrix, x)
     return patches.unflatten(1, (weight.shape[1], math.prod(stride)))
 
 

@@ -94,7 +94,7 @@ class ResidualNet(nn.Module, Shardable):
             h = self.shard.with_neighbours(h)  # before the ReLU, which keeps its result: the one without is let go
             along = range(-len(margins), 0)
             margins = [(1, 1) if axis == self.shard.dim else ends for axis, ends in zip(along, margins, strict=True)]
-        h = F.relu(h)  # not in place: a view, whose gradient would be copied about
+        h = F.relu(h)  # not in place: a view, whose gradient would be copied about, or of which autograd forbids it
         h = F.relu_(self._middle_inside(h, margins))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out

@@ -44,8 +44,8 @@ class TileGradients:
         self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
         add_gradients(self._gradients, gradients)
         if self.mixing.vectors.requires_grad:
-            more = self.write.gradients(g, grad_out)
-            self._grad_write = [total + grad for total, grad in zip(self._grad_write, more, strict=True)]
+            for total, grad in zip(self._grad_write, self.write.gradients(g, grad_out), strict=True):
+                total.add_(grad)
 
     def pull_back(self, z: Tensor) -> PulledBack:
         """Finish, given the block's input."""

@@ -58,7 +58,7 @@ class Convolution(NamedTuple):
     """Of the backward pass: whether gradients of input, weight and bias are asked for."""
     dtype: str
     channels_last: bool
-    """Of the input, and of what is convolved with it."""
+    """Whether the input lies so; the gradient of the output is taken to lie alike."""
 
     @staticmethod
     def of(func: Any, args: Sequence[Any]) -> Convolution:

@@ -20,9 +20,9 @@ _ROUNDING, _SLACK = 0.15, 1 << 18
 def forward_scratch(args: Sequence[Any], made: int, total: int) -> Scratch:
     """Say in which blocks ``aten::convolution`` takes so many bytes beside a result of ``made`` bytes.
 
-    An input of at least a block of channels is copied, a smaller one read as it is, and the result is copied back; that
-    of a transposed one, whose last block is not filled up, once more. Where the bytes are other than such copies would
-    be, they are taken for one block of memory.
+    An input of at least a block of channels is copied, a smaller one, or one whose channels lie last, read as it is,
+    and the result is copied back; that of a transposed one, whose last block is not filled up, once more. Where the
+    bytes are other than such copies would be, they are taken for one block of memory.
     """
     x, weight, transposed = args[0], args[1], args[6]
     copied = _filled(x) if _fills_a_block(x) else 0
