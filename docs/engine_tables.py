@@ -28,6 +28,28 @@ def engines_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
 
 
+def engine_sentence(result: dict[str, Any]) -> str:
+    """What inversion costs and saves in 2D, in a sentence a stride."""
+    found = {
+        (row["size"], row["precision"], row["engine"]): row
+        for row in result["results"]["measurements"]
+        if row["depth"] == 32
+    }
+    sentences = []
+    for size in ("2d-stride1", "2d-stride2"):
+        plain, inverted = found[size, "float32", "published"], found[size, "float32", "invert"]
+        low = found.get((size, "bf16", "invert"))
+        in_bf16 = f" ({_time(low)} with bf16 nets)" if low else ""
+        sentences.append(
+            f"nets of {NAMES[size].removeprefix('2D, ')} take {_time(inverted)} of its time{in_bf16} and "
+            f"{megabytes(inverted['peak_bytes'])} in place of {megabytes(plain['peak_bytes'])}"
+        )
+    what = "Beside plain autograd of the published form, 32 blocks on 64 channels of 128 x 128 pixels with"
+    return (
+        f"{what} {'; '.join(sentences)}. More of it on [the engine's page](docs/engine.md#measured); {origin(result)}."
+    )
+
+
 def heap_table(result: dict[str, Any]) -> str:
     """One line a way to take memory for gradients, medians over starts."""
     measured = result["results"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import training_tables
 import volume_tables
-from engine_tables import budget_table, engines_table, heap_table
+from engine_tables import budget_table, engine_sentence, engines_table, heap_table
 from instrument_tables import instrument_table
 from measured import megabytes, origin, table
 from model_tables import contest_table
@@ -150,6 +150,7 @@ Regions = dict[str, tuple[str, Callable[[dict[str, Any]], str]]]
 REGIONS: Regions = {
     "table": ("quality.json", quality_table),
     "depth": ("depth.json", depth_table),
+    "engine": ("engine.json", engine_sentence),
 }
 PAGES: dict[Path, Regions] = {
     README: REGIONS,
