@@ -35,19 +35,18 @@ def engine_sentence(result: dict[str, Any]) -> str:
         for row in result["results"]["measurements"]
         if row["depth"] == 32
     }
-    sentences = []
+    parts = []
     for size in ("2d-stride1", "2d-stride2"):
         plain, inverted = found[size, "float32", "published"], found[size, "float32", "invert"]
         low = found.get((size, "bf16", "invert"))
         in_bf16 = f" ({_time(low)} with bf16 nets)" if low else ""
-        sentences.append(
-            f"nets of {NAMES[size].removeprefix('2D, ')} take {_time(inverted)} of its time{in_bf16} and "
+        parts.append(
+            f"at {NAMES[size].removeprefix('2D, ')} {_time(inverted)} of its time{in_bf16} and "
             f"{megabytes(inverted['peak_bytes'])} in place of {megabytes(plain['peak_bytes'])}"
         )
-    what = "Beside plain autograd of the published form, 32 blocks on 64 channels of 128 x 128 pixels with"
-    return (
-        f"{what} {'; '.join(sentences)}. More of it on [the engine's page](docs/engine.md#measured); {origin(result)}."
-    )
+    what = "Where plain autograd trains 32 published blocks of 64 channels, 128 x 128 pixels, inversion takes"
+    where = "see [the engine's page](docs/engine.md#measured)"
+    return f"{what} {', '.join(parts)}; {where}; {origin(result)}."
 
 
 def heap_table(result: dict[str, Any]) -> str:
