@@ -37,11 +37,9 @@ class PublishedBlock(nn.Module):
     def __init__(self, block: ReversibleBlock, *, in_float32: bool = False) -> None:
         super().__init__()
         self.block = block
-        net = block.net
-        if isinstance(net, Bf16Net):
-            self.net = PublishedNet(net.net) if in_float32 else Bf16Net(PublishedNet(net.net))
-        else:
-            self.net = PublishedNet(net)
+        in_bf16 = isinstance(block.net, Bf16Net)
+        net = PublishedNet(block.net.net if in_bf16 else block.net)
+        self.net = Bf16Net(net) if in_bf16 and not in_float32 else net
 
     def forward(self, z: Tensor) -> Tensor:
         return self._shift(z, +1.0)
@@ -105,7 +103,7 @@ def published(work: Work) -> nn.Module:
 
 
 def published_in_float32(work: Work) -> nn.Module:
-    return nn.Sequential(*(PublishedBlock(block, in_float32=True) for block in work.blocks))
+    return nn.Sequential(*as_published(work, in_float32=True))
 
 
 def unmixed(work: Work) -> nn.Module:
@@ -130,9 +128,9 @@ def paged(work: Work) -> nn.Module:
     return Paged(*as_published(work))
 
 
-def as_published(work: Work) -> list[PublishedBlock]:
+def as_published(work: Work, *, in_float32: bool = False) -> list[PublishedBlock]:
     """Wrap the blocks, so that the same weights act in the published form."""
-    return [PublishedBlock(block) for block in work.blocks]
+    return [PublishedBlock(block, in_float32=in_float32) for block in work.blocks]
 
 
 def _nested(blocks: list[nn.Module], z: Tensor) -> Tensor:

@@ -31,8 +31,7 @@ def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
     """
     matrix = weight.flatten(1).mT
     product = mix_from_channels_last if prefers_channels_last(x, len(weight)) else mix
-    patches = product(matrix, x)
-    return patches.unflatten(1, (weight.shape[1], math.prod(stride)))
+    return product(matrix, x).unflatten(1, (weight.shape[1], math.prod(stride)))
 
 
 def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:
