@@ -18,10 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engines.own import spread_budgets
 from envelope import RESULTS, write_results
 from invrim import InvertibleChain, ReversibleBlock
-from invrim.invertible.budget import peak
-from invrim.invertible.footprint import footprints
 from invrim.planning.memory import forget_peak, growth_during, run_apart
 from stopwatch import cpu_seconds
 
@@ -43,7 +42,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps({"bytes": grown(options)}))
         return
-    budgets = choose_budgets(options)
+    budgets = spread_budgets(blocks(options), state(options), options.budgets)
     peaks = [measure_apart(options, budget) for budget in budgets]
     ratios = time_ratios(options, budgets)
     rows = [
@@ -55,14 +54,6 @@ def main() -> None:
         print(f"budget {megabytes[0]:8.1f} MB   peak {megabytes[1]:8.1f} MB   time {row['time_ratio_to_store']:.3f}")
     setting = {key: value for key, value in vars(options).items() if key not in ("measure", "out")}
     print(write_results("budget", QUESTION, setting, rows, folder=options.out))
-
-
-def choose_budgets(options: argparse.Namespace) -> list[int]:
-    """Spread budgets evenly between what inverting every block needs and what storing every block needs."""
-    z, steps = state(options), blocks(options)
-    found = footprints(steps, z, None)
-    peaks = [peak(found, inverted, []) for inverted in range(len(steps) + 1)]
-    return [round(part) for part in torch.linspace(min(peaks), max(peaks), options.budgets).double().tolist()]
 
 
 def grown(options: argparse.Namespace) -> int:

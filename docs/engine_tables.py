@@ -11,20 +11,20 @@ NAMES = {"2d-stride1": "2D, stride 1", "2d-stride2": "2D, stride 2", "3d": "3D"}
 
 
 def engines_table(result: dict[str, Any]) -> str:
-    """One line an engine, size and precision: time, and peak memory at every depth."""
+    """One line an engine, size and precision: time and peak memory at every depth."""
     measurements = result["results"]["measurements"]
     depths = sorted({found["depth"] for found in measurements})
     lines: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for found in measurements:
         lines.setdefault((found["size"], found["precision"], found["engine"]), {})[found["depth"]] = found
-    head = ["size", "nets", "engine", f"time, {depths[-1]} blocks", *(f"peak, {depth} blocks" for depth in depths)]
+    columns = [f"{what}, {depth} blocks" for what in ("time", "peak") for depth in depths]
     body = []
     for (size, precision, engine), by_depth in lines.items():
-        deepest = by_depth.get(depths[-1], {})
         if engine == "published-float32" or any("unavailable" in found for found in by_depth.values()):
             continue  # "published" in float32 is the same
-        peaks = [_peak(by_depth.get(depth, {})) for depth in depths]
-        body.append([NAMES[size], precision, f"`{engine}`", _time(deepest), *peaks])
+        cells = [show(by_depth.get(depth, {})) for show in (_time, _peak) for depth in depths]
+        body.append([NAMES[size], precision, f"`{engine}`", *cells])
+    head = ["size", "nets", "engine", *columns]
     return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
 
 

@@ -31,6 +31,7 @@ ENGINES = {
     "store": Engine(own.store, note="plain autograd of the projector form"),
     "invert": Engine(own.invert),
     "exact": Engine(own.exact),
+    "budgeted": Engine(own.budgeted, note="memory budget halfway between what `invert` and what `store` need"),
     "checkpoint": Engine(autograd.checkpoint_each, note="torch.utils.checkpoint around every block"),
     "sqrt-checkpoint": Engine(autograd.checkpoint_sqrt, note="checkpoint_sequential, about sqrt(N) segments"),
     "nested-checkpoint": Engine(autograd.checkpoint_nested, note="first halves checkpointed, recursively"),

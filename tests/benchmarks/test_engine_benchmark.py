@@ -11,9 +11,9 @@ from benchmarks.script import ROOT, run_script
 
 
 def test_engines_are_compared_in_time_memory_and_gradients(tmp_path):
-    measured = _run(tmp_path, "--engines", "store", "invert", "paged")
-    assert list(measured) == ["published", "store", "invert", "paged"]  # the reference joins by itself
-    for facts in (measured["published"], measured["store"], measured["invert"]):
+    measured = _run(tmp_path, "--engines", "store", "invert", "budgeted", "paged")
+    assert list(measured) == ["published", "store", "invert", "budgeted", "paged"]  # the reference joins by itself
+    for facts in (measured["published"], measured["store"], measured["invert"], measured["budgeted"]):
         assert facts["within_tolerance"]
         assert "gradient of the first mixing" in facts["errors"]
         assert math.isfinite(facts["ratio"])
@@ -57,7 +57,7 @@ def test_engines_agree_to_round_off_in_float64(monkeypatch):
     small = work.make_work(work.SIZES["2d-stride1"].small(), 6, "float32", "cpu")
     blocks = [block.double() for block in small.blocks]
     small = work.Work(blocks, small.z.detach().double().requires_grad_(), small.cotangent.double())
-    names = ["published", "store", "invert", "checkpoint", "sqrt-checkpoint", "nested-checkpoint"]
+    names = ["published", "store", "invert", "budgeted", "checkpoint", "sqrt-checkpoint", "nested-checkpoint"]
     for name, facts in timing.time_engines(names, small, "float32", 1).items():
         assert max(facts["errors"].values()) < 1e-10, name
 
