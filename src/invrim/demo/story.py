@@ -148,12 +148,13 @@ def _measure_memory(bar: Progress) -> MemoryCurve:
 def _with_training(report: Report, console: Console, out: Path, minutes: float, seed: int) -> Report:
     """Train a small i-RIM; in too short a time there is no curve, and the report says so."""
     source = fetch("pydra")
-    _say(console, f"\ntraining a small i-RIM for {minutes:g} minutes. Its brain: {source.notice}")
+    duration = "1 minute" if minutes == 1 else f"{minutes:g} minutes"
+    _say(console, f"\ntraining a small i-RIM for {duration}. Its brain: {source.notice}")
     # A demo starts afresh: without this it would continue the training of the demo before.
     shutil.rmtree(out, ignore_errors=True)
     curve = learn(source.path, out, minutes, seed)
     if curve is None:
-        note = f"{minutes:g} minutes were too short for a training curve on this machine."
+        note = f"Training for {duration} is too short for a curve on this machine."
     else:
         note = "The small network under Training is another one, trained here for a few minutes to show that it learns."
     return replace(report, training=curve, notes=[*report.notes, note])

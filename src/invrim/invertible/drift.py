@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ SAMPLE = 1024
 
 SAMPLE_BYTES = 8 * SAMPLE
 """At most, in float64."""
+
+WARN_ABOVE = 1e-3
+"""Relative error that is worth a warning, whatever the precision of the nets."""
 
 LOOK_EVERY = 32
 """Walks back between two looks at the number. Looking makes an accelerator wait, so that not every walk does it."""
@@ -30,7 +34,9 @@ class DriftWatch:
     Parameters
     ----------
     warn_above
-        Relative error beyond which one warning is given, a `RuntimeWarning`; None gives none.
+        Relative error beyond which one warning is given, a `RuntimeWarning`; None gives none. "auto" is `WARN_ABOVE`,
+        or under autocast the resolution of its dtype if that is coarser (bfloat16: 7.8e-3): below it gradients owe more
+        of their error to the nets' own round-off than to inversion.
     raise_above
         Relative error beyond which the backward pass raises `DriftError`; None lets every one pass.
 
@@ -40,9 +46,11 @@ class DriftWatch:
         If a limit is not above 0.
     """
 
-    def __init__(self, *, warn_above: float | None = 1e-3, raise_above: float | None = None) -> None:
+    def __init__(
+        self, *, warn_above: float | Literal["auto"] | None = "auto", raise_above: float | None = None
+    ) -> None:
         for name, limit in {"warn_above": warn_above, "raise_above": raise_above}.items():
-            if limit is not None and not limit > 0:
+            if limit is not None and limit != "auto" and not limit > 0:
                 raise OptionError(f"expected {name} above 0, got {limit}. Raise it, or use None for no limit.")
         self.warn_above = warn_above
         self.raise_above = raise_above
@@ -58,21 +66,25 @@ class DriftWatch:
         drift, self._untaken = self._untaken, None
         return drift
 
-    def note(self, drift: Tensor) -> None:
-        """Take down the drift of a walk; raise or warn if it is time to look and a limit is passed."""
+    def note(self, drift: Tensor, resolution: float) -> None:
+        """Take down the drift of a walk; raise or warn if it is time to look and a limit is passed.
+
+        ``resolution`` is the relative round-off of the nets, 0 where nothing lowers their precision.
+        """
         self._untaken = _larger(self._untaken, drift)
         self._unlooked = _larger(self._unlooked, drift)
         if self._walks % LOOK_EVERY == 0:
             largest, self._unlooked = float(self._unlooked), None
-            self._judge(largest)
+            self._judge(largest, resolution)
         self._walks += 1
 
-    def _judge(self, drift: float) -> None:
+    def _judge(self, drift: float, resolution: float) -> None:
         # "not below" rather than "above": NaN is beyond every limit.
         if self.raise_above is not None and not drift <= self.raise_above:
             raise DriftError(_message(drift, self.raise_above))
-        if self.warn_above is not None and not drift <= self.warn_above:
-            warnings.warn(_message(drift, self.warn_above), RuntimeWarning, stacklevel=2)
+        limit = max(WARN_ABOVE, resolution) if self.warn_above == "auto" else self.warn_above
+        if limit is not None and not drift <= limit:
+            warnings.warn(_message(drift, limit), RuntimeWarning, stacklevel=2)
             self.warn_above = None
 
 
@@ -104,7 +116,7 @@ def _larger(a: Tensor | None, b: Tensor) -> Tensor:
 
 def _message(drift: float, limit: float) -> str:
     return (
-        f"expected states that come back by inversion with a relative error below {limit:g}, got {drift:.2g}: "
+        f"expected states that come back by inversion with a relative error below {limit:.2g}, got {drift:.2g}: "
         f"gradients are as wrong, or more. Set anchor_every or backprop='exact', keep the nets in float32, or make "
         f"the steps smaller."
     )

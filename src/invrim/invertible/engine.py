@@ -151,7 +151,7 @@ class _Step(torch.autograd.Function):
         if record.noted is None:
             tape.state = pulled.z
         else:
-            _note_drift(tape, pulled.z, record.noted)
+            _note_drift(record, pulled.z, record.noted)
         if not record.place.is_first and ctx.needs_input_grad[1] and not is_hooked(record.step):
             tape.grad = pulled.grad  # What a hook was given it may keep: the next step then copies it.
         return (None, pulled.grad, *gradients)
@@ -188,12 +188,13 @@ def _pull_back_differentiably(record: Record, tensors: Sequence[Tensor], z_out: 
     return pulled, [pulled.gradients.get(view) for view in views]
 
 
-def _note_drift(tape: Tape, z: Tensor, noted: Tensor) -> None:
+def _note_drift(record: Record, z: Tensor, noted: Tensor) -> None:
     """Compare the state that a walk ends with to the one that it should be."""
+    tape = record.tape
     assert tape.scale is not None
     drift = tape.arithmetic.drift(z, noted, tape.scale)
     if drift is not None:
-        tape.watch.note(drift)
+        tape.watch.note(drift, record.resolution())
 
 
 def _take_state(record: Record) -> Tensor:

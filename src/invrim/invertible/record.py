@@ -155,6 +155,11 @@ class Record:
             return nullcontext()
         return torch.autocast(device_type, dtype=dtype, enabled=enabled)
 
+    def resolution(self) -> float:
+        """Relative round-off of what autocast lowers, 0 where it lowers nothing."""
+        _, dtype, enabled = self.autocast
+        return torch.finfo(dtype).eps if enabled else 0.0
+
 
 def _autocast(device: str) -> tuple[str, torch.dtype, bool]:
     return device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
