@@ -66,7 +66,7 @@ class DriftWatch:
         drift, self._untaken = self._untaken, None
         return drift
 
-    def note(self, drift: Tensor, resolution: float) -> None:
+    def note(self, drift: Tensor, resolution: float = 0.0) -> None:
         """Take down the drift of a walk; raise or warn if it is time to look and a limit is passed.
 
         ``resolution`` is the relative round-off of the nets, 0 where nothing lowers their precision.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from invrim.invertible import ExactlyInvertible, Grid, PulledBack
 from invrim.layers.flow import VolumePreserving
 from invrim.layers.lifting import Lifting, lift
-from invrim.layers.mixing import DenseRows, OrthogonalMixing, Rows, mix
+from invrim.layers.mixing import OrthogonalMixing, mix
 from invrim.layers.residual import ResidualNet
 from invrim.layers.state import full_precision, require_state
 from invrim.layers.tile_gradients import TileGradients
@@ -83,7 +83,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         """
         sums = TileGradients(self.mixing, self.net, grad_out)
         for tile in reversed(self._tiles(z_out)):
-            h, g = self._evaluate_as_leaf(sums.read, z_out, tile)
+            h, g = self._evaluate_as_leaf(sums.read.of, z_out, tile)
             with full_precision(z_out), torch.no_grad():
                 sums.write.transpose_into_(at(z_out, tile.inner), g, sign=-1)
                 sums.add(h, g, tile)
@@ -103,7 +103,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         tiles = self._tiles(z_out)
         z = _shear_(z_out, lifting, tiles, grid, sign=-1)
         for tile in reversed(tiles):
-            h, g = self._evaluate_as_leaf(DenseRows(lifting.reader), z, tile)
+            h, g = self._evaluate_as_leaf(lifting.input, z, tile)
             with full_precision(z), torch.no_grad():
                 _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=-1)
                 sums.add(h, g, tile)
@@ -131,7 +131,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         require_state(z, self.channels, self.ndim)
         read, write = self.mixing.factors().rows()
         for tile in self._tiles(z)[::sign]:
-            g = self._evaluate(read, z, tile)
+            g = self._evaluate(read.of, z, tile)
             with full_precision(z):
                 write.transpose_into_(at(z, tile.inner), g, sign=sign)
         return z
@@ -144,7 +144,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             tiles = self._tiles(z)
             z = _shear_(z, lifting, tiles, grid, sign=-1)
             for tile in tiles:
-                g = self._evaluate(DenseRows(lifting.reader), z, tile)
+                g = self._evaluate(lifting.input, z, tile)
                 with full_precision(z):
                     _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=sign)
             return _shear_(z, lifting, tiles, grid, sign=1)
@@ -155,17 +155,17 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             tile = shard.whole_along(tile, z.shape[2:])
         return tiles_of(z.shape[2:], tile, self.stride)
 
-    def _evaluate(self, reader: Rows, z: Tensor, tile: Tile) -> Tensor:
-        """G of the channels that ``reader`` makes of the state, in the state's precision."""
+    def _evaluate(self, read: Callable[[Tensor], Tensor], z: Tensor, tile: Tile) -> Tensor:
+        """G of the channels that ``read`` makes of the state, in the state's precision."""
         with full_precision(z):
-            h = reader.of(at(z, tile.outer))
+            h = read(at(z, tile.outer))
         return self._apply_net(h, tile)
 
-    def _evaluate_as_leaf(self, reader: Rows, z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
+    def _evaluate_as_leaf(self, read: Callable[[Tensor], Tensor], z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
         """The input of G, cut off from the state, and G of it."""
         with torch.enable_grad():
             with full_precision(z):
-                h = reader.of(at(z, tile.outer)).requires_grad_()
+                h = read(at(z, tile.outer)).requires_grad_()
             return h, self._apply_net(h, tile)
 
     def _apply_net(self, h: Tensor, tile: Tile | None = None) -> Tensor:
@@ -178,7 +178,7 @@ def _shear_(z: Tensor, lifting: Lifting, tiles: Sequence[Tile], grid: Grid, *, s
     with full_precision(z):
         for tile in tiles:
             part = at(z, tile.inner)
-            _add_at_(part, mix(lifting.slope, part), lifting.read, grid, sign=sign)
+            _add_at_(part, lifting.shift(part), lifting.read, grid, sign=sign)
     return z
 
 

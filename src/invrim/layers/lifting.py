@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from invrim.layers.mixing import mix
+
 
 class Lifting(NamedTuple):
     r"""Coordinates in which :math:`x + U_R^T g` leaves some channels alone.
@@ -18,8 +20,6 @@ class Lifting(NamedTuple):
     1. ``x_read -= slope x_written``
     2. ``x_written += basis G(reader x_read)``
     3. ``x_read += slope x_written``
-
-    All matrices act on whole states: columns of channels that they do not look at are zero.
     """
 
     read: Tensor
@@ -27,11 +27,19 @@ class Lifting(NamedTuple):
     written: Tensor
     """Channel numbers ``(R,)``."""
     slope: Tensor
-    """``(L, C)``, zero columns at ``read``."""
+    """``(L, R)``."""
     reader: Tensor
-    """``(L, C)``, zero columns at ``written``; equals U_L on states that step 1 has sheared."""
+    """``(L, L)``: of states that step 1 has sheared it makes what U_L does."""
     basis: Tensor
     """``(R, R)``, rows of U_R^T."""
+
+    def shift(self, z: Tensor) -> Tensor:
+        """What steps 1 and 3 add to the read channels or take from them, ``(b, C, ...) -> (b, L, ...)``."""
+        return mix(self.slope, z.index_select(1, self.written))
+
+    def input(self, z: Tensor) -> Tensor:
+        """The input of G, of a sheared state, ``(b, C, ...) -> (b, L, ...)``."""
+        return mix(self.reader, z.index_select(1, self.read))
 
 
 @torch.no_grad()
@@ -51,7 +59,7 @@ def lift(u_read: Tensor, u_write: Tensor) -> Lifting:
     return Lifting(
         read=read,
         written=written,
-        slope=torch.zeros_like(u_read).index_copy(1, written, slope).to(dtype),
-        reader=torch.zeros_like(u_read).index_copy(1, read, u_read[:, read]).to(dtype),
+        slope=slope.to(dtype),
+        reader=u_read[:, read].to(dtype),
         basis=u_write[:, written].mT.to(dtype),
     )
