@@ -53,6 +53,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/heap.py
 	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python benchmarks/tiles.py
 	$(BIN)/python benchmarks/drift.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/stability.py

@@ -73,6 +73,22 @@ def budget_table(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\n\n{what}; {origin(result)}."
 
 
+def tiles_table(result: dict[str, Any]) -> str:
+    """One line a chain and number of blocks: the peak whole and in tiles."""
+    cases = result["results"]["cases"]
+    body = []
+    for row in result["results"]["measurements"]:
+        case, whole, tiled = cases[row["case"]], row["peak_states"]["whole"], row["peak_states"]["tiled"]
+        space = " x ".join(str(n) for n in case["space"])
+        for blocks in whole:
+            sizes = [f"{case['channels']} x {space}", str(case["stride"]), str(case["tile"])]
+            peaks = [f"{peak[blocks]:.2f}" for peak in (whole, tiled)]
+            body.append([*sizes, f"`{row['mode']}`", f"{int(blocks):,}", *peaks, f"{row['time_ratio']:.2f}"])
+    head = ["state", "stride", "tile", "mode", "blocks", "peak, whole", "peak, in tiles", "time in tiles"]
+    what = "Peaks in states, time relative to the whole"
+    return f"{table(head, body)}\n\n{what}; {origin(result)}."
+
+
 def _time(found: dict[str, Any]) -> str:
     """Relative to plain autograd of the published form, with nets in float32."""
     if "ratio" not in found:

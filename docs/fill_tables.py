@@ -17,7 +17,7 @@ from typing import Any
 
 import training_tables
 import volume_tables
-from engine_tables import budget_table, engine_sentence, engines_table, heap_table
+from engine_tables import budget_table, engine_sentence, engines_table, heap_table, tiles_table
 from instrument_tables import instrument_table
 from measured import megabytes, origin, table
 from model_tables import contest_table
@@ -159,6 +159,7 @@ PAGES: dict[Path, Regions] = {
         "budget": ("budget.json", budget_table),
         "engines": ("engine.json", engines_table),
         "heap": ("heap.json", heap_table),
+        "tiles": ("tiles.json", tiles_table),
     },
     ROOT / "docs" / "instruments.md": {
         "deconvolution": ("deconvolution.json", instrument_table),
