@@ -25,7 +25,17 @@ def engines_table(result: dict[str, Any]) -> str:
         cells = [show(by_depth.get(depth, {})) for show in (_time, _peak) for depth in depths]
         body.append([NAMES[size], precision, f"`{engine}`", *cells])
     head = ["size", "nets", "engine", *columns]
-    return f"{table(head, body)}\n\n{_versions(result)}; {origin(result)}."
+    return f"{table(head, body)}\n\n{_differences(measurements)} {_versions(result)}; {origin(result)}."
+
+
+def _differences(measurements: list[dict[str, Any]]) -> str:
+    """How far outputs are from those of the published form."""
+    far = {}
+    for found in measurements:
+        if found["precision"] == "float32" and "errors" in found:
+            far[found["engine"]] = max(far.get(found["engine"], 0.0), found["errors"]["output"])
+    said = ", ".join(f"`{engine}` {far[engine]:.1e}" for engine in ("store", "invert", "exact"))
+    return f"Largest relative distance of outputs from those of `published`, nets in float32: {said}."
 
 
 def engine_sentence(result: dict[str, Any]) -> str:
