@@ -22,7 +22,8 @@ def test_a_loader_that_the_system_kills(recipe, at):
     made = recipe(40)
     at(3, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()])
     with pytest.raises(
-        RunError, match=r"got process \d+ killed( by signal Killed)?\. Often memory ran out: lower data\."
+        RunError,
+        match=r"got (process \d+ killed( by signal Killed)?|a broken connection to one)\. Often memory ran out: lower",
     ):
         train(replace(made, data=replace(made.data, workers=1)))
 
@@ -41,6 +42,12 @@ def test_a_loader_that_the_system_kills(recipe, at):
             "not enough mem",
         ),
         (OSError(28, "No space left on device"), FileError, "no space left on device"),
+        (
+            ConnectionResetError(104, "Connection reset by peer"),
+            RunError,
+            "loader processes.* broken connection to one",
+        ),
+        (EOFError(), RunError, "broken connection to one"),
         (RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed"), RunError, "got one that ended"),
     ],
 )
@@ -53,6 +60,18 @@ def test_what_runs_out_is_said_in_one_line(recipe, monkeypatch, error, expected,
         train(recipe(2))
     assert "\n" not in str(raised.value)
     assert "start again to go on from it" in str(raised.value)
+
+
+def test_a_killed_loader_is_noticed_in_whatever_runs_then(recipe, monkeypatch):
+    def fail(task, batch):
+        try:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+        except RuntimeError as error:
+            raise TypeError("unsupported callable") from error
+
+    monkeypatch.setattr(ReconstructionTask, "loss", fail)
+    with pytest.raises(RunError, match=r"got process 7 killed by signal Killed\. Often memory ran out"):
+        train(recipe(2))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryBudgetError("too little")], ids=["bug", "told already"])

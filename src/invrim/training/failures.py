@@ -31,16 +31,23 @@ def in_one_line(recipe: Recipe) -> Iterator[None]:
         yield
     except InvrimError:
         raise
-    except OSError as error:
-        raise FileError(f"cannot go on in {recipe.out}: {reason(error)}. {_GO_ON}") from error
-    except (MemoryError, RuntimeError) as error:
-        said = _in_one_line(error)
-        if said is None:
-            raise
-        raise RunError(said) from error
+    except Exception as error:
+        # torch notices a killed loader amid whatever runs then, which may make an error of its own out of that.
+        said = next(filter(None, map(_in_one_line, _with_causes(error))), None)
+        if said is not None:
+            raise RunError(said) from error
+        if isinstance(error, OSError):
+            raise FileError(f"cannot go on in {recipe.out}: {reason(error)}. {_GO_ON}") from error
+        raise
 
 
-def _in_one_line(error: MemoryError | RuntimeError) -> str | None:
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _in_one_line(error: BaseException) -> str | None:
     """What to say of a failure from outside; None of one that is not."""
     text = str(error)
     first = (text.splitlines() or [type(error).__name__])[0].rstrip(".") + "."
@@ -51,14 +58,20 @@ def _in_one_line(error: MemoryError | RuntimeError) -> str | None:
             f"model.memory_budget, model.tile and a smaller data.batch_size take less."
         )
     if killed := _KILLED.search(text):
-        return (
-            f"expected loader processes to live as long as the run, got process {killed[1].strip()} killed"
-            f"{f' by signal {killed[2]}' if killed[2] else ''}. Often memory ran out: lower data.workers or "
-            f"data.batch_size. {_GO_ON}"
-        )
+        signal = f" by signal {killed[2]}" if killed[2] else ""
+        return _about_loaders(f"process {killed[1].strip()} killed{signal}")
+    if isinstance(error, ConnectionError | EOFError):  # what is left of a loader that died while it handed over a batch
+        return _about_loaders("a broken connection to one")
     if isinstance(error, torch.distributed.DistBackendError) or "gloo/transport" in text:
         return (
             f"expected all processes of the run to live as long as it, got one that ended: {first} Its own message "
             f"says why. {_GO_ON}"
         )
     return None
+
+
+def _about_loaders(got: str) -> str:
+    return (
+        f"expected loader processes to live as long as the run, got {got}. Often memory ran out: lower data.workers or "
+        f"data.batch_size. {_GO_ON}"
+    )
