@@ -2,6 +2,7 @@
 
 python benchmarks/engine.py                                   # everything: hours on a CPU
 python benchmarks/engine.py --sizes 3d --depths 32 --engines invert memcnn --what memory
+python benchmarks/engine.py --add --sizes 2d-stride1 --depths 128   # these anew, and what was measured of others
 python benchmarks/engine.py --quick                           # seconds, to see that it runs
 
 Time is a ratio to plain autograd of the block as published, with nets of the same precision (in parentheses, of
@@ -12,6 +13,7 @@ its own. Engines of other libraries take part where installed.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
@@ -26,6 +28,7 @@ from engines.work import PRECISIONS, SIZES, make_work
 from envelope import RESULTS, write_results
 from invrim.errors import InvrimError
 from invrim.planning.memory import run_apart
+from invrim.report.provenance import collect_provenance
 
 QUESTION = "What do time and peak memory of one training step cost, engine by engine?"
 PACKAGES = ("memcnn", "invtorch", "revtorch", "revlib")
@@ -35,7 +38,7 @@ MEMORY = Path(__file__).with_name("engine_memory.py")
 def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
-    sizes = {name: SIZES[name].small() if options.quick else SIZES[name] for name in options.sizes}
+    sizes = {name: size.small() if options.quick else size for name, size in SIZES.items()}
     setting = {key: value for key, value in vars(options).items() if key != "out"}
     about = {
         "sizes": {name: asdict(size) for name, size in sizes.items()},
@@ -43,7 +46,7 @@ def main() -> None:
         "notes": {name: engine.note for name, engine in ENGINES.items() if engine.note},
     }
     name = "engine-quick" if options.quick else "engine"
-    measurements: list[Facts] = []
+    measurements = earlier(options, name) if options.add else []
     for measured in measure(options, sizes):
         print(table(measured), flush=True)
         measurements += measured
@@ -64,6 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--add", action="store_true", help="keep what was measured of other sizes, nets and depths")
     parser.add_argument("--quick", action="store_true", help="small states, 4 blocks, 2 rounds; for tests")
     options = parser.parse_args()
     options.depths = options.depths or ([4] if options.quick else [8, 32, 128])
@@ -71,9 +75,20 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def earlier(options: argparse.Namespace, name: str) -> list[Facts]:
+    """What an earlier run measured, but for what is measured now."""
+    path = options.out / f"{name}.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    now = set(product(options.sizes, options.precisions, options.depths))
+    return [row for row in found["results"]["measurements"] if (row["size"], row["precision"], row["depth"]) not in now]
+
+
 def measure(options: argparse.Namespace, sizes: dict[str, Any]) -> Iterator[list[Facts]]:
     """Yield one list of facts, an engine each, for every size, precision and depth."""
-    for size, precision, depth in product(sizes, options.precisions, options.depths):
+    commit = collect_provenance().get("commit", "")
+    for size, precision, depth in product(options.sizes, options.precisions, options.depths):
         engines = with_references(options.engines, precision)
         facts: dict[str, Facts] = {name: {} for name in engines}
         if "time" in options.what:
@@ -83,7 +98,7 @@ def measure(options: argparse.Namespace, sizes: dict[str, Any]) -> Iterator[list
         for name in engines:
             if "memory" in options.what and "unavailable" not in facts[name]:
                 facts[name] |= peak_memory(options, name, size, precision, depth)
-        place = {"size": size, "precision": precision, "depth": depth}
+        place = {"size": size, "precision": precision, "depth": depth, "commit": commit}
         yield [{**place, "engine": name, **known} for name, known in facts.items()]
 
 

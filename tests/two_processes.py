@@ -1,5 +1,6 @@
 """One of two processes that train a chain together; a module of its own, so that a spawned process can import it."""
 
+import faulthandler
 from itertools import product
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def batch(seed: int) -> Tensor:
 
 def train(rank: int, folder: Path, mode: str) -> None:
     """Go through all cases, two iterations each, and write the gradients of the last and the drift of both."""
+    faulthandler.dump_traceback_later(120, exit=True)  # a process that hangs says where
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=2)
     gradients, drifts = {}, {}

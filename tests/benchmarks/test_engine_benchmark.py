@@ -23,6 +23,15 @@ def test_engines_are_compared_in_time_memory_and_gradients(tmp_path):
     assert "ratio" not in measured["paged"]
 
 
+def test_what_was_measured_of_other_depths_is_kept(tmp_path):
+    _run(tmp_path, "--engines", "store", "--what", "time", "--depths", "2", "3")
+    before = _text(tmp_path)
+    _run(tmp_path, "--engines", "store", "--what", "time", "--depths", "3", "4", "--add")
+    kept, rows = (json.loads(text)["results"]["measurements"] for text in (before, _text(tmp_path)))
+    assert [row["depth"] for row in rows] == [2, 2, 3, 3, 4, 4]
+    assert rows[:2] == kept[:2]
+
+
 def test_a_wrong_engine_is_flagged_and_an_impossible_one_explained(monkeypatch):
     registry, timing, work = _engines(monkeypatch)
     planted = {
@@ -70,5 +79,9 @@ def _engines(monkeypatch):
 def _run(folder: Path, *arguments: str) -> dict[str, dict]:
     """Engine -> facts of the quick benchmark at one size."""
     run_script("engine.py", "--quick", "--out", folder, *arguments, "--sizes", "2d-stride2", "--precisions", "float32")
-    envelope = json.loads((folder / "engine-quick.json").read_text(encoding="utf-8"))
+    envelope = json.loads(_text(folder))
     return {facts["engine"]: facts for facts in envelope["results"]["measurements"]}
+
+
+def _text(folder: Path) -> str:
+    return (folder / "engine-quick.json").read_text(encoding="utf-8")
