@@ -45,10 +45,9 @@ class Case:
 CASES = {
     "2d-stride1": Case(channels=64, hidden=64, stride=1, space=(512, 512), tile=128),
     "2d-stride2": Case(channels=64, hidden=64, stride=2, space=(512, 512), tile=128),
-    "3d-stride1": Case(channels=32, hidden=32, stride=1, space=(64, 96, 96), tile=32),
+    "3d-stride1": Case(channels=32, hidden=32, stride=1, space=(64, 128, 128), tile=32),
     "3d-stride2": Case(channels=32, hidden=64, stride=2, space=(64, 128, 128), tile=32),
     "2d-deep": Case(channels=8, hidden=8, stride=1, space=(384, 384), tile=64, depths=(8, 1000)),
-    "3d-deep": Case(channels=8, hidden=8, stride=1, space=(32, 64, 64), tile=16, depths=(8, 1000)),
     "small": Case(channels=8, hidden=8, stride=2, space=(160, 160), tile=32, depths=(2, 6)),
 }
 """The last one is for tests."""
