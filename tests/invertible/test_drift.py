@@ -170,7 +170,7 @@ def test_a_peak_between_two_looks_is_not_missed(monkeypatch):
     watch, looks = DriftWatch(), []
     monkeypatch.setattr(watch, "_judge", lambda drift, _: looks.append(drift))
     for walk in range(2 * LOOK_EVERY + 1):
-        watch.note(torch.tensor(1.0 if walk == 5 else 0.25), 0.0)
+        watch.note(torch.tensor(1.0 if walk == 5 else 0.25))
     assert looks == [0.25, 1.0, 0.25]
 
 

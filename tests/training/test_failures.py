@@ -23,7 +23,8 @@ def test_a_loader_that_the_system_kills(recipe, at):
     at(3, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()])
     with pytest.raises(
         RunError,
-        match=r"got (process \d+ killed( by signal Killed)?|a broken connection to one)\. Often memory ran out: lower",
+        match=r"got (process \d+ killed( by signal Killed)?|a broken connection to one)\. Often memory ran out: "
+        r"lower data\.",
     ):
         train(replace(made, data=replace(made.data, workers=1)))
 
