@@ -34,10 +34,10 @@ def test_values_and_gradients_equal_those_of_torch(stride):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3), (1, 2, 2)])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_what_is_between_lies_as_the_convolution_wants_it_forward_and_backward(stride, batch, dtype):
-    x = torch.randn(batch, 5, 6 * stride[0], 4 * stride[1], requires_grad=True)
+    x = torch.randn(batch, 5, *(n * d for n, d in zip((6, 4, 5), stride, strict=False)), requires_grad=True)
     if not prefers_channels_last(x, 32):
         pytest.skip("this processor's convolutions do not want channels last")
     down, up = torch.randn(32, 5, *stride, requires_grad=True), torch.randn(32, 7, *stride, requires_grad=True)
@@ -49,5 +49,6 @@ def test_what_is_between_lies_as_the_convolution_wants_it_forward_and_backward(s
     y.sum().backward()
     assert h.dtype == y.dtype == dtype
     assert len(seen) == 1
-    assert all(t.is_contiguous(memory_format=torch.channels_last) for t in (h, *seen))
+    channels_last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+    assert all(t.is_contiguous(memory_format=channels_last) for t in (h, *seen))
     assert all(t.is_contiguous() for t in (y, x.grad))
