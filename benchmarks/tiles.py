@@ -1,10 +1,12 @@
 """What do tiles save at the peak of a training step, and what do they cost?
 
-python benchmarks/tiles.py
+python benchmarks/tiles.py                                   # everything: half an hour of one core
+python benchmarks/tiles.py --cases 3d-stride1 --modes invert
 
-Peaks are those of a chain's forward and backward pass, in states, each measured in a fresh process: the input state,
-made as the i-RIM makes it, and everything after it count; parameters and their gradients, and what the libraries and
-the graph itself keep, do not. Times are ratios to the same chain without tiles, taking turns.
+Nets are evaluated whole, in the tiles that blocks choose by themselves, and in given ones. Peaks are those of a chain's
+forward and backward pass, in states, each measured in a fresh process: the input state, made as the i-RIM makes it, and
+everything after it count; parameters and their gradients, and what the libraries and the graph itself keep, do not.
+Times are ratios to the same chain with all activations stored, taking turns.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from envelope import RESULTS, write_results
 from invrim import InvertibleChain, ReversibleBlock
+from invrim.layers.tiles import TileOption
 from invrim.planning.memory import forget_peak, growth_during, run_apart
 from stopwatch import cpu_seconds
 
@@ -37,22 +41,42 @@ class Case:
     stride: int
     space: tuple[int, ...]
     """``([z,] y, x)``."""
-    tile: int
+    tile: int | None = None
+    """The given one."""
+    bf16: bool = False
+    """Whether the nets compute in bf16, under autocast."""
     depths: tuple[int, ...] = (8,)
     """Numbers of blocks whose peaks are measured."""
+
+    @property
+    def tiles(self) -> dict[str, TileOption]:
+        """Every way to divide the space."""
+        given: dict[str, TileOption] = {"given": self.tile}
+        return {"whole": None, "auto": "auto", **(given if self.tile else {})}
+
+    @property
+    def precision(self) -> AbstractContextManager[object]:
+        """Autocast as the nets want it."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
 
 
 CASES = {
     "2d-stride1": Case(channels=64, hidden=64, stride=1, space=(512, 512), tile=128),
     "2d-stride2": Case(channels=64, hidden=64, stride=2, space=(512, 512), tile=128),
+    "2d-bf16": Case(channels=64, hidden=64, stride=1, space=(512, 512), tile=128, bf16=True),
     "3d-stride1": Case(channels=32, hidden=32, stride=1, space=(64, 128, 128), tile=32),
     "3d-stride2": Case(channels=32, hidden=64, stride=2, space=(64, 128, 128), tile=32),
-    "2d-deep": Case(channels=8, hidden=8, stride=1, space=(384, 384), tile=64, depths=(8, 1000)),
+    "3d-bf16": Case(channels=32, hidden=32, stride=1, space=(64, 128, 128), tile=32, bf16=True),
+    "2d-middle1": Case(channels=64, hidden=64, stride=1, space=(256, 256)),
+    "2d-middle2": Case(channels=64, hidden=64, stride=2, space=(256, 256)),
+    "3d-middle1": Case(channels=32, hidden=32, stride=1, space=(32, 96, 96)),
+    "3d-middle2": Case(channels=32, hidden=64, stride=2, space=(32, 96, 96)),
+    "2d-deep": Case(channels=8, hidden=8, stride=1, space=(512, 512), tile=64, depths=(8, 1000)),
     "small": Case(channels=8, hidden=8, stride=2, space=(160, 160), tile=32, depths=(2, 6)),
 }
 """The last one is for tests."""
 
-TIMED_BLOCKS = 2
+TIMED_BLOCKS = 4
 MODES = ("invert", "exact")
 
 
@@ -69,78 +93,96 @@ def main() -> None:
         print(json.dumps({"bytes": peak(**json.loads(options.measure))}))
         return
     rows = []
+    setting = {"modes": options.modes, "repeats": options.repeats, "timed_blocks": TIMED_BLOCKS}
+    cases = {name: asdict(CASES[name]) for name in options.cases}
     for name in options.cases:
         for mode in options.modes:
             rows.append(measure(name, mode, options.repeats))
             print(line(rows[-1]), flush=True)
-    setting = {"modes": options.modes, "repeats": options.repeats, "timed_blocks": TIMED_BLOCKS}
-    cases = {name: asdict(CASES[name]) for name in options.cases}
-    print(write_results("tiles", QUESTION, setting, {"cases": cases, "measurements": rows}, folder=options.out))
+            results = {"cases": cases, "measurements": rows}
+            path = write_results("tiles", QUESTION, setting, results, folder=options.out)
+    print(path)
 
 
 def measure(name: str, mode: str, repeats: int) -> dict[str, Any]:
     case = CASES[name]
-    bytes_at = {
-        key: {depth: peak_apart(name, mode, depth, tiled) for depth in case.depths}
-        for key, tiled in (("whole", False), ("tiled", True))
-    }
+    bytes_at = {key: {depth: peak_apart(name, mode, depth, key) for depth in case.depths} for key in case.tiles}
     return {
         "case": name,
         "mode": mode,
+        "auto_tile": chosen_tile(case),
         "state_bytes": state_bytes(case),
         "peak_bytes": bytes_at,
         "peak_states": {key: {d: b / state_bytes(case) for d, b in peaks.items()} for key, peaks in bytes_at.items()},
-        "time_ratio": time_ratio(case, mode, repeats),
+        "time_ratios": time_ratios(case, mode, repeats),
     }
 
 
-def peak_apart(name: str, mode: str, depth: int, tiled: bool) -> int:
-    job = {"name": name, "mode": mode, "depth": depth, "tiled": tiled}
+def chosen_tile(case: Case) -> tuple[int, ...]:
+    (block,) = build(case, "invert", 1, "auto").steps
+    with case.precision:
+        return block.net.fitting_tile(torch.empty(1, case.channels, *case.space))
+
+
+def peak_apart(name: str, mode: str, depth: int, tiles: str) -> int:
+    job = {"name": name, "mode": mode, "depth": depth, "tiles": tiles}
     return int(run_apart([__file__, "--measure", json.dumps(job)])["bytes"])
 
 
-def peak(name: str, mode: str, depth: int, tiled: bool) -> int:
+def peak(name: str, mode: str, depth: int, tiles: str) -> int:
     """Growth of the resident set during one training step.
 
     Before it come a step of two blocks on a few tiles, for what the libraries keep of a shape, and a step of all
-    blocks on one tile, for the graph.
+    blocks on a small space, for the graph.
     """
     case = CASES[name]
-    chain = build(case, mode, depth, tiled)
+    tile = case.tiles[tiles]
+    chain = build(case, mode, depth, tile)
     for parameter in chain.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    step(build(case, mode, 2, tiled), image([min(n, 3 * case.tile) for n in case.space]), case.channels)
-    step(chain, image([min(n, case.tile) for n in case.space]), case.channels)
+    length = case.tile or 32
+    step(case, build(case, mode, 2, tile), image([min(n, 3 * length) for n in case.space]))
+    step(case, chain, image([min(n, length) for n in case.space]))
     eta = image(case.space)
     forget_peak()
-    return growth_during(lambda: step(chain, eta, case.channels))
+    return growth_during(lambda: step(case, chain, eta))
 
 
-def time_ratio(case: Case, mode: str, repeats: int) -> float:
-    """Median over rounds of the processor time of a step in tiles, relative to a whole one in the same round."""
-    chains = [build(case, mode, TIMED_BLOCKS, tiled) for tiled in (False, True)]
+def time_ratios(case: Case, mode: str, repeats: int) -> dict[str, float]:
+    """Medians over rounds of the processor time of a step, relative to one that stores in the same round."""
+    chains = {key: build(case, mode, TIMED_BLOCKS, tile) for key, tile in case.tiles.items()}
+    stores = build(case, "store", TIMED_BLOCKS, None)
     eta = image(case.space)
-    rounds = [[cpu_seconds(partial(step, chain, eta, case.channels)) for chain in chains] for _ in range(repeats + 1)]
-    return statistics.median(tiled / whole for whole, tiled in rounds[1:])  # the first round warms up
+    ratios: dict[str, list[float]] = {key: [] for key in chains}
+    for number in range(repeats + 1):
+        seconds = cpu_seconds(partial(step, case, stores, eta))
+        for key, chain in chains.items():
+            ratio = cpu_seconds(partial(step, case, chain, eta)) / seconds
+            if number > 0:  # the first round warms up
+                ratios[key].append(ratio)
+    return {key: statistics.median(values) for key, values in ratios.items()}
 
 
-def step(chain: InvertibleChain, eta: Tensor, channels: int) -> None:
+def step(case: Case, chain: InvertibleChain, eta: Tensor) -> None:
     """Train on the estimate at the end; as in the i-RIM, nobody but the chain holds its first and last state."""
 
     def state() -> Tensor:
-        return torch.cat([eta, eta.new_zeros(1, channels - 2, *eta.shape[2:])], dim=1)
+        return torch.cat([eta, eta.new_zeros(1, case.channels - 2, *eta.shape[2:])], dim=1)
 
-    chain(state())[:, :2].square().mean().backward()
+    with case.precision:
+        loss = chain(state())[:, :2].square().mean()
+    loss.backward()
 
 
 def image(space: tuple[int, ...] | list[int]) -> Tensor:
     return torch.randn(1, 2, *space, requires_grad=True)
 
 
-def build(case: Case, mode: Any, depth: int, tiled: bool) -> InvertibleChain:
+def build(case: Case, mode: Any, depth: int, tile: TileOption) -> InvertibleChain:
     torch.manual_seed(depth)
-    options: dict[str, Any] = {"ndim": len(case.space), "tile": case.tile if tiled else None}
-    blocks = [ReversibleBlock(case.channels, case.hidden, case.stride, **options) for _ in range(depth)]
+    blocks = [
+        ReversibleBlock(case.channels, case.hidden, case.stride, ndim=len(case.space), tile=tile) for _ in range(depth)
+    ]
     return InvertibleChain(blocks, backprop=mode)
 
 
@@ -149,11 +191,11 @@ def state_bytes(case: Case) -> int:
 
 
 def line(row: dict[str, Any]) -> str:
-    peaks = [
-        f"{key} " + ", ".join(f"{states:.2f} states at {depth} blocks" for depth, states in at.items())
-        for key, at in row["peak_states"].items()
-    ]
-    return f"{row['case']:<12}{row['mode']:<8}" + "   ".join([*peaks, f"time {row['time_ratio']:.2f}"])
+    parts = []
+    for key, at in row["peak_states"].items():
+        peaks = ", ".join(f"{states:.2f} states at {depth} blocks" for depth, states in at.items())
+        parts.append(f"{key} {peaks}, time {row['time_ratios'][key]:.2f}")
+    return f"{row['case']:<12}{row['mode']:<8}" + "   ".join(parts)
 
 
 if __name__ == "__main__":

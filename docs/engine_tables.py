@@ -84,19 +84,24 @@ def budget_table(result: dict[str, Any]) -> str:
 
 
 def tiles_table(result: dict[str, Any]) -> str:
-    """One line a chain and number of blocks: the peak whole and in tiles."""
+    """One line a chain and number of blocks: peak and time whole, in its own tiles and in given ones."""
     cases = result["results"]["cases"]
     body = []
     for row in result["results"]["measurements"]:
-        case, whole, tiled = cases[row["case"]], row["peak_states"]["whole"], row["peak_states"]["tiled"]
-        space = " x ".join(str(n) for n in case["space"])
-        for blocks in whole:
-            sizes = [f"{case['channels']} x {space}", str(case["stride"]), str(case["tile"])]
-            peaks = [f"{peak[blocks]:.2f}" for peak in (whole, tiled)]
-            body.append([*sizes, f"`{row['mode']}`", f"{int(blocks):,}", *peaks, f"{row['time_ratio']:.2f}"])
-    head = ["state", "stride", "tile", "mode", "blocks", "peak, whole", "peak, in tiles", "time in tiles"]
-    what = "Peaks in states, time relative to the whole"
+        case, peaks, times = cases[row["case"]], row["peak_states"], row["time_ratios"]
+        state = f"{case['channels']} x {_by(case['space'])}, stride {case['stride']}{', bf16' if case['bf16'] else ''}"
+        tiles = {"whole": "`None`", "auto": f'`"auto"`: {_by(row["auto_tile"])}', "given": f"`{case['tile']}`"}
+        for key, at in peaks.items():
+            for blocks, peak in at.items():
+                line = [state, f"`{row['mode']}`", tiles[key], f"{int(blocks):,}", f"{peak:.2f}", f"{times[key]:.2f}"]
+                body.append(line)
+    head = ["state", "mode", "tile", "blocks", "peak", "time"]
+    what = "Peaks in states, time relative to `store`"
     return f"{table(head, body)}\n\n{what}; {origin(result)}."
+
+
+def _by(sizes: list[int]) -> str:
+    return " x ".join(str(n) for n in sizes)
 
 
 def _time(found: dict[str, Any]) -> str:

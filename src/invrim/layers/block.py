@@ -14,7 +14,7 @@ from invrim.layers.mixing import OrthogonalMixing, mix
 from invrim.layers.residual import ResidualNet
 from invrim.layers.state import full_precision, require_state
 from invrim.layers.tile_gradients import TileGradients
-from invrim.layers.tiles import Tile, at, tile_per_axis, tiles_of
+from invrim.layers.tiles import Tile, TileOption, at, tile_per_axis, tiles_of
 
 
 class ReversibleBlock(VolumePreserving, ExactlyInvertible):
@@ -38,9 +38,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     tile
         Evaluate G over so many voxels at a time, one number or one per axis, multiples of the stride: forward and
         backward then need the working memory of one tile, besides half a state. The map is the same, since every
-        tile sees one cell of the stride beyond its border; round-off differs. Where autograd records the block itself
-        (``backprop="store"``) it would keep every tile, and G is evaluated whole. Along the axis of a shard a tile is
-        as long as the shard.
+        tile sees one cell of the stride beyond its border; round-off differs. ``"auto"`` divides states for which G
+        would need more than some tens of MB on a CPU, where that costs no time, and more than half a GB elsewhere; None
+        divides none. Where autograd records the block itself (``backprop="store"``) it would keep every tile, and G is
+        evaluated whole. Along the axis of a shard a tile is as long as the shard; ``"auto"`` divides no shards.
 
     References
     ----------
@@ -55,7 +56,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         *,
         ndim: int = 2,
         n_reflections: int = 3,
-        tile: int | Sequence[int] | None = None,
+        tile: TileOption = "auto",
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -151,7 +152,9 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
     def _tiles(self, z: Tensor) -> list[Tile]:
         tile, shard = self.tile, getattr(self.net, "shard", None)  # a net of the user's own knows nothing of shards
-        if tile is not None and shard is not None:
+        if tile == "auto":  # shards of other sizes must exchange as often, and nets of the user's own know no tiles
+            tile = self.net.fitting_tile(z) if isinstance(self.net, ResidualNet) and shard is None else None
+        elif tile is not None and shard is not None:
             tile = shard.whole_along(tile, z.shape[2:])
         return tiles_of(z.shape[2:], tile, self.stride)
 
@@ -169,7 +172,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             return h, self._apply_net(h, tile)
 
     def _apply_net(self, h: Tensor, tile: Tile | None = None) -> Tensor:
-        g: Tensor = self.net(h) if self.tile is None else self.net(h, tile)
+        g: Tensor = self.net(h, tile) if tile is not None and tile.has_halo else self.net(h)
         return g.to(h.dtype)
 
 

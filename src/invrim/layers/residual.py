@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -20,13 +21,20 @@ from invrim.layers.patches import (
     PatchConvTranspose3d,
     lay_out_patches,
 )
-from invrim.layers.tiles import Tile, at
+from invrim.layers.tiles import Tile, at, fitting_tile
 from invrim.sharding import Shardable
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
 _FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
+
+_TILE_BYTES = {"cpu": 40e6}
+"""Bytes that an evaluation of a net and its backward pass may hold at a time."""
+_TILE_BYTES_ELSEWHERE = 512e6
+"""Not measured: kernels that take longer than their launch."""
+_UNFOLDED = 20_480
+"""torch unfolds what it convolves in 3D, on a CPU, into 27 copies where batch x channels x z x y is at most this."""
 
 Margins = Sequence[tuple[int, int]]
 """Cells ``(before, after)`` along each axis."""
@@ -99,6 +107,18 @@ class ResidualNet(nn.Module, Shardable):
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
         return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
+
+    def fitting_tile(self, z: Tensor) -> tuple[int, ...]:
+        """How large tiles should be for a state ``(b, c, ...)`` of this batch, space and kind: all of it, if small."""
+        device, cell = z.device.type, math.prod(self.stride)
+        lowered = torch.is_autocast_enabled(device)
+        itemsize = torch.get_autocast_dtype(device).itemsize if lowered else z.element_size()
+        # At the peak of a backward pass are held: the input, what both ReLUs keep, the output before its gate with its
+        # gradient, and half of it after the gate.
+        held = self.down.in_channels + 2 * self.middle.out_channels / cell + 2.5 * self.up.out_channels
+        voxels = _TILE_BYTES.get(device, _TILE_BYTES_ELSEWHERE) / (held * itemsize * len(z))
+        rows = _UNFOLDED / self.middle.out_channels if len(self.stride) == 3 else 0
+        return fitting_tile(z.shape[2:], self.stride, voxels, rows)
 
     def scale_output(self, gain: float) -> None:
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""

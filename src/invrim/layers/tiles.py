@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
+from math import ceil, prod
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from invrim.errors import OptionError
+
+TileOption = int | Sequence[int] | Literal["auto"] | None
+"""Voxels of a tile, one number or one per axis; None is all of the space, "auto" what suits its size."""
 
 
 class Tile(NamedTuple):
@@ -26,18 +30,40 @@ class Tile(NamedTuple):
         """Voxels of `inner` along each axis."""
         return tuple(axis.stop - axis.start for axis in self.inner)
 
+    @property
+    def has_halo(self) -> bool:
+        """Whether the space goes on anywhere: false of the only tile of a space."""
+        return any(cell for ends in self.margins for cell in ends)
 
-def tile_per_axis(tile: int | Sequence[int] | None, stride: Sequence[int]) -> tuple[int, ...] | None:
-    """One tile size for each axis, in voxels; each a multiple of the stride. None stays None: no tiles."""
-    if tile is None:
-        return None
-    sizes = (tile,) * len(stride) if isinstance(tile, int) else tuple(tile)
-    if len(sizes) != len(stride) or any(size < 1 or size % d for size, d in zip(sizes, stride, strict=True)):
+
+def tile_per_axis(tile: TileOption, stride: Sequence[int]) -> tuple[int, ...] | Literal["auto"] | None:
+    """One tile size for each axis, in voxels; each a multiple of the stride. What is no number stays as it is."""
+    if tile is None or tile == "auto":
+        return tile
+    sizes = tuple(tile) if isinstance(tile, Sequence) and not isinstance(tile, str) else (tile,) * len(stride)
+    fits = len(sizes) == len(stride) and all(isinstance(size, int) for size in sizes)
+    if not fits or any(size < 1 or size % d for size, d in zip(sizes, stride, strict=True)):
         raise OptionError(
             f"expected a tile of positive multiples of the stride {tuple(stride)}, got {sizes}. "
-            f"Give one number for all axes, or {len(stride)} of them."
+            f"Give one number for all axes, or {len(stride)} of them, or 'auto'."
         )
     return sizes
+
+
+def fitting_tile(space: Sequence[int], stride: Sequence[int], voxels: float, rows: float) -> tuple[int, ...]:
+    """Halve a space again and again, across its longest axis, until a tile has at most so many voxels.
+
+    Lengths are counted in cells of the stride. Only the last axis is halved where fewer than so many ``rows`` of cells
+    along it would be left.
+    """
+    cells = [ceil(n / d) for n, d in zip(space, stride, strict=True)]
+    last = len(cells) - 1
+    while prod(cells) * prod(stride) > voxels:
+        longest = max(range(len(cells)), key=cells.__getitem__) if prod(cells[:-1]) >= 2 * rows else last
+        if cells[longest] == 1:
+            break
+        cells[longest] = ceil(cells[longest] / 2)
+    return tuple(n * d for n, d in zip(cells, stride, strict=True))
 
 
 def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[int]) -> list[Tile]:

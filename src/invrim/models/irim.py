@@ -16,6 +16,7 @@ from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
 from invrim.layers.scaling import nonzero, per_sample
 from invrim.layers.step_code import StepCode
+from invrim.layers.tiles import TileOption
 from invrim.models.base import Reconstructor
 from invrim.models.coil_map_refinement import CoilMapRefinement
 from invrim.models.intensity import reference_image, standard_deviation
@@ -74,7 +75,8 @@ class IRIM(Reconstructor, Shardable):
     backprop, memory_budget
         See `invrim.InvertibleChain`.
     tile
-        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides. The learned head is evaluated whole.
+        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides, ``"auto"``, or None. The learned head
+        is evaluated whole.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
     normalisation_slack
@@ -106,7 +108,7 @@ class IRIM(Reconstructor, Shardable):
         cg_iterations: int = 0,
         backprop: Backprop = "invert",
         memory_budget: str | int | None = None,
-        tile: int | Sequence[int] | None = None,
+        tile: TileOption = "auto",
         normalisation_crop: int = 320,
         normalisation_slack: float = 0.0,
     ) -> None:
@@ -129,7 +131,7 @@ class IRIM(Reconstructor, Shardable):
             "cg_iterations": cg_iterations,
             "backprop": backprop,
             "memory_budget": memory_budget,
-            "tile": list(tile) if isinstance(tile, Sequence) else tile,
+            "tile": tile if tile is None or isinstance(tile, (int, str)) else list(tile),
             "normalisation_crop": normalisation_crop,
             "normalisation_slack": normalisation_slack,
         }
@@ -170,7 +172,7 @@ class IRIM(Reconstructor, Shardable):
         *,
         backprop: Backprop = "invert",
         memory_budget: str | int | None = None,
-        tile: int | Sequence[int] | None = None,
+        tile: TileOption = "auto",
     ) -> IRIM:
         """Build a named configuration with fresh weights.
 

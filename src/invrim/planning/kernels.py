@@ -251,7 +251,8 @@ def within(memory: Tensor | None, shape: Sequence[int], dtype: torch.dtype, *, c
 
 
 def _is_channels_last(x: Tensor) -> bool:
-    return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    return layout is not None and not x.is_contiguous() and x.is_contiguous(memory_format=layout)
 
 
 def _time(work: Callable[[], object]) -> float:

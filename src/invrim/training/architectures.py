@@ -48,8 +48,9 @@ class IRIMOptions:
     """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
     memory_budget: str | None = None
     """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
-    tile: int | tuple[int, ...] | None = None
-    """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole."""
+    tile: int | tuple[int, ...] | Literal["auto"] | None = "auto"
+    """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole, "auto" in
+    parts where it would need much memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class PresetOptions:
     """As of an i-RIM without preset."""
     memory_budget: str | None = None
     """As of an i-RIM without preset."""
-    tile: int | tuple[int, ...] | None = None
+    tile: int | tuple[int, ...] | Literal["auto"] | None = "auto"
     """As of an i-RIM without preset."""
 
 
