@@ -137,6 +137,8 @@ def test_a_preset_leaves_nothing_to_say_twice(recipe, capsys):
     file = recipe(RECIPE.replace(options, "{preset: volume-400}"))
     found = read_recipe(["--config", file, "--model.tile", "8"])
     assert found.model == PresetOptions(preset="volume-400", tile=8)
+    assert read_recipe(["--config", file, "--model.tile", "auto"]).model == PresetOptions(preset="volume-400")
+    assert read_recipe(["--config", file, "--model.tile", "null"]).model.tile is None
     assert read_recipe(["--config", file, "--model.preset", "other"]).model.preset == "other"
     message = failure(capsys, "train", "--config", recipe(RECIPE.replace(options, "{preset: volume-400, steps: 3}")))
     assert "got 'model.steps'" in message

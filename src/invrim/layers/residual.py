@@ -102,8 +102,12 @@ class ResidualNet(nn.Module, Shardable):
             h = self.shard.with_neighbours(h)  # before the ReLU, which keeps its result: the one without is let go
             along = range(-len(margins), 0)
             margins = [(1, 1) if axis == self.shard.dim else ends for axis, ends in zip(along, margins, strict=True)]
-        h = F.relu(h)  # not in place: a view, whose gradient would be copied about, or of which autograd forbids it
-        h = F.relu_(self._middle_inside(h, margins))
+        zeros = [(1 - before, 1 - after) for before, after in margins]
+        padding = [min(ends) for ends in zeros]  # by the convolution itself
+        # Other zeros before the ReLU, whose result is then what the convolution keeps as well. It is not in place: a
+        # view, whose gradient would be copied about, or of which autograd forbids it.
+        h = F.relu(_pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, padding, strict=True)]))
+        h = F.relu_(self._convolve(h, padding))
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
         return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
@@ -124,14 +128,11 @@ class ResidualNet(nn.Module, Shardable):
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
         self.up.parametrizations.weight.original0.mul_(gain)
 
-    def _middle_inside(self, h: Tensor, margins: Margins) -> Tensor:
-        """The middle convolution, with zeros around the space but not where so many cells of the neighbours' are."""
-        if not any(cell for ends in margins for cell in ends):
+    def _convolve(self, h: Tensor, padding: Sequence[int]) -> Tensor:
+        """The middle convolution, with so many zeros at both ends of every axis."""
+        if all(padding):
             return self.middle(h)
-        zeros = [(1 - before, 1 - after) for before, after in margins]
-        both = [min(ends) for ends in zeros]  # what the convolution itself can add
-        h = _pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, both, strict=True)])
-        convolved: Tensor = _CONVOLVE[h.ndim - 2](h, self.middle.weight, self.middle.bias, padding=both)
+        convolved: Tensor = _CONVOLVE[h.ndim - 2](h, self.middle.weight, self.middle.bias, padding=padding)
         return convolved
 
     def _pad(self, x: Tensor) -> Tensor:

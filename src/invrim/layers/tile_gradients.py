@@ -39,13 +39,17 @@ class TileGradients:
 
     def add(self, h: Tensor, g: Tensor, tile: Tile) -> None:
         """Backpropagate through one evaluation: ``h`` on the tile and its halo, ``g`` on the tile."""
-        grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice
-        gradients = vector_jacobian(g, [h, *trainable(self.net)], self.write.of(grad_out))
+        gradients = vector_jacobian(g, [h, *trainable(self.net)], self._into_net(g, tile))
         self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
         add_gradients(self._gradients, gradients)
+
+    def _into_net(self, g: Tensor, tile: Tile) -> Tensor:
+        """Backpropagate through what is done with ``g``: add up the gradient of the rows, and return that of ``g``."""
+        grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice; let go of before the net needs memory
         if self.mixing.vectors.requires_grad:
             for total, grad in zip(self._grad_write, self.write.gradients(g, grad_out), strict=True):
                 total.add_(grad)
+        return self.write.of(grad_out)
 
     def pull_back(self, z: Tensor) -> PulledBack:
         """Finish, given the block's input."""

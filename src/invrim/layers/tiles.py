@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import ceil, prod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -40,7 +40,7 @@ def tile_per_axis(tile: TileOption, stride: Sequence[int]) -> tuple[int, ...] | 
     """One tile size for each axis, in voxels; each a multiple of the stride. What is no number stays as it is."""
     if tile is None or tile == "auto":
         return tile
-    sizes = tuple(tile) if isinstance(tile, Sequence) and not isinstance(tile, str) else (tile,) * len(stride)
+    sizes: tuple[Any, ...] = tuple(tile) if isinstance(tile, (list, tuple)) else (tile,) * len(stride)
     fits = len(sizes) == len(stride) and all(isinstance(size, int) for size in sizes)
     if not fits or any(size < 1 or size % d for size, d in zip(sizes, stride, strict=True)):
         raise OptionError(
