@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from invrim.invertible import randomness
 
@@ -75,10 +76,10 @@ def differentiate(
 
 
 def vector_jacobian(
-    out: Tensor, tensors: list[Tensor], grad_out: Tensor, *, create_graph: bool = False
+    out: Tensor | GradientEdge, tensors: list[Tensor], grad_out: Tensor, *, create_graph: bool = False
 ) -> dict[Tensor, Tensor]:
     """Gradients of ``sum(out * grad_out)`` for those of ``tensors`` that ``out`` depends on."""
-    if not (tensors and out.requires_grad):
+    if not tensors or (isinstance(out, Tensor) and not out.requires_grad):
         return {}
     grads = torch.autograd.grad(out, tensors, grad_out, create_graph=create_graph, allow_unused=True)
     return {tensor: grad for tensor, grad in zip(tensors, grads, strict=True) if grad is not None}

@@ -87,8 +87,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             h, g = self._evaluate_as_leaf(sums.read.of, z_out, tile)
             with full_precision(z_out), torch.no_grad():
                 sums.write.transpose_into_(at(z_out, tile.inner), g, sign=-1)
-                sums.add(h, g, tile)
-            del h, g  # not beside those of the next tile
+                output = sums.behind(g, tile)
+                del g  # its graph needs the memory
+                sums.through(h, output, tile)
+            del h, output  # not beside those of the next tile
         with full_precision(z_out), torch.no_grad():
             return sums.pull_back(z_out)
 
@@ -107,8 +109,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             h, g = self._evaluate_as_leaf(lifting.input, z, tile)
             with full_precision(z), torch.no_grad():
                 _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=-1)
-                sums.add(h, g, tile)
-            del h, g  # not beside those of the next tile
+                output = sums.behind(g, tile)
+                del g  # its graph needs the memory
+                sums.through(h, output, tile)
+            del h, output  # not beside those of the next tile
         z = _shear_(z, lifting, tiles, grid, sign=1)
         with full_precision(z), torch.no_grad():
             return sums.pull_back(z)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from invrim.invertible import PulledBack, add_gradients, trainable, vector_jacobian
 from invrim.layers.mixing import OrthogonalMixing
 from invrim.layers.residual import ResidualNet
 from invrim.layers.tiles import Tile, at, spread_into_
+
+
+class NetOutput(NamedTuple):
+    """What is left of a net's output when nobody reads it any more."""
+
+    edge: GradientEdge
+    """Its place in the graph."""
+    grad: Tensor
+    """Its gradient."""
 
 
 class TileGradients:
@@ -37,19 +49,19 @@ class TileGradients:
         self._grad_write = [torch.zeros_like(source) for source in self.write.sources]
         self._gradients: dict[Tensor, Tensor] = {}
 
-    def add(self, h: Tensor, g: Tensor, tile: Tile) -> None:
-        """Backpropagate through one evaluation: ``h`` on the tile and its halo, ``g`` on the tile."""
-        gradients = vector_jacobian(g, [h, *trainable(self.net)], self._into_net(g, tile))
-        self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
-        add_gradients(self._gradients, gradients)
-
-    def _into_net(self, g: Tensor, tile: Tile) -> Tensor:
-        """Backpropagate through what is done with ``g``: add up the gradient of the rows, and return that of ``g``."""
+    def behind(self, g: Tensor, tile: Tile) -> NetOutput:
+        """Backpropagate through what is done with the net's output ``g`` on a tile, which may then be let go."""
         grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice; let go of before the net needs memory
         if self.mixing.vectors.requires_grad:
             for total, grad in zip(self._grad_write, self.write.gradients(g, grad_out), strict=True):
                 total.add_(grad)
-        return self.write.of(grad_out)
+        return NetOutput(get_gradient_edge(g), self.write.of(grad_out))
+
+    def through(self, h: Tensor, output: NetOutput, tile: Tile) -> None:
+        """Backpropagate through the net; ``h`` is its input, on the tile and its halo."""
+        gradients = vector_jacobian(output.edge, [h, *trainable(self.net)], output.grad)
+        self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
+        add_gradients(self._gradients, gradients)
 
     def pull_back(self, z: Tensor) -> PulledBack:
         """Finish, given the block's input."""
