@@ -5,6 +5,7 @@ from invrim.invertible.base import (
     PulledBack,
     add_gradients,
     differentiate,
+    is_hooked,
     trainable,
     vector_jacobian,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "PulledBack",
     "add_gradients",
     "differentiate",
+    "is_hooked",
     "trainable",
     "vector_jacobian",
 ]

@@ -155,12 +155,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
             return _shear_(z, lifting, tiles, grid, sign=1)
 
     def _tiles(self, z: Tensor) -> list[Tile]:
-        tile, shard = self.tile, getattr(self.net, "shard", None)  # a net of the user's own knows nothing of shards
-        if tile == "auto":  # shards of other sizes must exchange as often, and nets of the user's own know no tiles
-            tile = self.net.fitting_tile(z) if isinstance(self.net, ResidualNet) and shard is None else None
-        elif tile is not None and shard is not None:
-            tile = shard.whole_along(tile, z.shape[2:])
-        return tiles_of(z.shape[2:], tile, self.stride)
+        if isinstance(self.net, ResidualNet):
+            return self.net.tiles(z, self.tile)
+        # One of the user's own, which may know nothing of tiles.
+        return tiles_of(z.shape[2:], None if self.tile == "auto" else self.tile, self.stride)
 
     def _evaluate(self, read: Callable[[Tensor], Tensor], z: Tensor, tile: Tile) -> Tensor:
         """G of the channels that ``read`` makes of the state, in the state's precision."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from invrim.layers.patches import (
     PatchConvTranspose3d,
     lay_out_patches,
 )
-from invrim.layers.tiles import Tile, at, fitting_tile
+from invrim.layers.tiles import Tile, at, fitting_tile, tiles_of
 from invrim.sharding import Shardable
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -111,6 +111,14 @@ class ResidualNet(nn.Module, Shardable):
         y: Tensor = self.up(h)
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
         return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
+
+    def tiles(self, z: Tensor, tile: tuple[int, ...] | Literal["auto"] | None) -> list[Tile]:
+        """Divide the space of ``(b, c, ...)`` into tiles as large as said; a shard is never cut along its axis."""
+        if tile == "auto":  # parts of a volume differ in size, and all processes must exchange equally often
+            tile = self.fitting_tile(z) if self.shard is None else None
+        elif tile is not None and self.shard is not None:
+            tile = self.shard.whole_along(tile, z.shape[2:])
+        return tiles_of(z.shape[2:], tile, self.stride)
 
     def fitting_tile(self, z: Tensor) -> tuple[int, ...]:
         """How large tiles should be for a state ``(b, c, ...)`` of this batch, space and kind: all of it, if small."""

@@ -12,6 +12,7 @@ from invrim.errors import OptionError, ShapeError
 from invrim.invertible import Backprop, Invertible, InvertibleChain
 from invrim.layers.block import ReversibleBlock
 from invrim.layers.data_step import DataStep
+from invrim.layers.in_tiles import evaluate_in_tiles
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
 from invrim.layers.scaling import nonzero, per_sample
@@ -75,8 +76,8 @@ class IRIM(Reconstructor, Shardable):
     backprop, memory_budget
         See `invrim.InvertibleChain`.
     tile
-        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides, ``"auto"``, or None. The learned head
-        is evaluated whole.
+        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides, ``"auto"``, or None. So is the learned
+        head evaluated.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
     normalisation_slack
@@ -143,6 +144,7 @@ class IRIM(Reconstructor, Shardable):
         self.metadata = metadata
         self.coil_maps = coil_maps and images == 1
         self.cg_iterations = cg_iterations
+        self.tile = tile
         self.normalisation_crop = normalisation_crop
         self.normalisation_slack = normalisation_slack
 
@@ -255,7 +257,8 @@ class IRIM(Reconstructor, Shardable):
     def read(self, z: State) -> Image:
         """Read the complex images, ``(b, images, ...)`` or a combined one ``(b, 1, ...)``, off the final state."""
         if self.head is not None:
-            return to_images(self.head(z).to(z.dtype))
+            tile = None if self.chain.backprop == "store" else self.tile  # which is plain autograd
+            return to_images(evaluate_in_tiles(self.head, z, tile).to(z.dtype))
         n_eta = 2 * self.images * self.multiplicity
         return to_images(z[:, :n_eta] if self.eta_only else z)[:, : self.images]
 

@@ -1,0 +1,142 @@
+"""A net evaluated tile by tile is the net, for less memory."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from invrim.invertible.footprint import LiveBytes
+from invrim.layers import ResidualNet
+from invrim.layers.in_tiles import evaluate_in_tiles
+
+CASES = {
+    "1d": ((13,), 3, 6),
+    "2d": ((9, 11), 1, (4, 3)),
+    "2d, ragged": ((9, 11), 2, 4),
+    "3d": ((5, 9, 8), 2, 4),
+}
+"""Space, stride, tile."""
+
+every_case = pytest.mark.parametrize(("space", "stride", "tile"), CASES.values(), ids=CASES)
+
+
+def net_of(space, stride, *, gated: bool = False) -> ResidualNet:
+    torch.manual_seed(0)
+    return ResidualNet(3, 4, 2, stride, ndim=len(space), gated=gated).double()
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.double) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(1)).requires_grad_()
+
+
+def assert_close(got, expected) -> None:
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@every_case
+@pytest.mark.parametrize("gated", [False, True])
+def test_result_and_gradients_are_those_of_the_whole(space, stride, tile, gated):
+    net, x = net_of(space, stride, gated=gated), draw(2, 3, *space)
+    inputs = [x, *net.parameters()]
+    found = []
+    for out in (evaluate_in_tiles(net, x, tile), net(x)):
+        found.append([out, *torch.autograd.grad(out.sin().sum(), inputs)])
+    assert_close(*found)
+
+
+def test_gradients_of_gradients_are_those_of_the_whole():
+    net, x = net_of((6,), 1), draw(1, 3, 6)
+    found = []
+    for out in (evaluate_in_tiles(net, x, 2), net(x)):
+        (grad,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(grad.square().sum(), [x, *net.parameters()]))
+    assert_close(*found)
+
+
+def test_autograd_keeps_the_input_and_the_parameters_alone():
+    net, x = net_of((9,), 1), draw(1, 3, 9)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        evaluate_in_tiles(net, x, 3)
+    assert {t.data_ptr() for t in kept} == {t.data_ptr() for t in (x, *net.parameters())}
+
+
+def test_the_peak_is_output_gradient_and_a_tile():
+    net, x = ResidualNet(8, 8, 2, gated=False), draw(1, 8, 128, 128, dtype=torch.float32)
+    peaks = {}
+    for tile in (16, None):
+        with LiveBytes() as live:
+            evaluate_in_tiles(net, x, tile).sum().backward()
+        peaks[tile] = live.peak / x.nbytes
+    assert peaks[16] < 1 + 2 / 8 + 0.3 < 4 < peaks[None]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_backward_pass_has_the_precision_of_the_forward_pass(inside):
+    net, x = ResidualNet(3, 4, 2), draw(1, 3, 9, 11, dtype=torch.float32)
+    grads = []
+    for tile in (4, None):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = evaluate_in_tiles(net, x, tile)
+        with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+            grads.append(torch.autograd.grad(out.float().square().sum(), x)[0])
+        assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(*grads, rtol=0.05, atol=0.05)
+    assert not torch.equal(*(torch.autograd.grad(net(x).square().sum(), x)[0], grads[0]))
+
+
+def test_parameters_of_another_are_used_backwards_too():
+    net, other, x = net_of((9,), 1), net_of((9,), 1), draw(1, 3, 9)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.5)
+    named = dict(other.named_parameters())
+
+    class Tiled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return evaluate_in_tiles(self.net, x, 3)
+
+    out = functional_call(Tiled(), {f"net.{name}": parameter for name, parameter in named.items()}, (x,))
+    expected = other(x)
+    got = torch.autograd.grad(out.square().sum(), [x, *named.values()])
+    assert_close([out, *got], [expected, *torch.autograd.grad(expected.square().sum(), [x, *named.values()])])
+
+
+def test_what_is_frozen_gets_no_gradient():
+    net, x = net_of((9,), 1), draw(1, 3, 9)
+    net.middle.requires_grad_(False)
+    evaluate_in_tiles(net, x.detach(), 3).sum().backward()
+    assert [p.grad is None for p in net.parameters()] == [not p.requires_grad for p in net.parameters()]
+    expected = torch.autograd.grad(net(x).sum(), [p for p in net.parameters() if p.requires_grad])
+    assert_close([p.grad for p in net.parameters() if p.requires_grad], expected)
+
+
+def test_weights_changed_before_the_backward_pass_are_noticed():
+    net, x = net_of((9,), 1), draw(1, 3, 9)
+    out = evaluate_in_tiles(net, x, 3)
+    with torch.no_grad():
+        net.middle.bias.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+def test_hooks_and_transforms_see_the_net_evaluated_at_once():
+    net, x = net_of((9,), 1), draw(1, 3, 9)
+    expected = net(x)
+    mapped = torch.func.vmap(lambda x: evaluate_in_tiles(net, x, 3))(torch.stack([x, 2 * x]))
+    assert_close(mapped, [expected, net(2 * x)])
+    seen = []
+    handle = net.register_forward_hook(lambda module, args, out: seen.append(out.shape))
+    assert torch.equal(evaluate_in_tiles(net, x, 3), expected)
+    handle.remove()
+    assert seen == [expected.shape]
+
+
+def test_a_space_of_one_tile_is_plain_autograd():
+    net, x = net_of((9,), 1), draw(1, 3, 9)
+    assert type(evaluate_in_tiles(net, x, "auto").grad_fn) is type(net(x).grad_fn)
