@@ -131,7 +131,7 @@ def test_hooks_and_transforms_see_the_net_evaluated_at_once():
     mapped = torch.func.vmap(lambda x: evaluate_in_tiles(net, x, 3))(torch.stack([x, 2 * x]))
     assert_close(mapped, [expected, net(2 * x)])
     seen = []
-    handle = net.register_forward_hook(lambda module, args, out: seen.append(out.shape))
+    handle = net.register_forward_hook(lambda *told: seen.append(told[-1].shape))
     assert torch.equal(evaluate_in_tiles(net, x, 3), expected)
     handle.remove()
     assert seen == [expected.shape]
