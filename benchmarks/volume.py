@@ -16,7 +16,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -53,7 +53,8 @@ class Case:
     slab: tuple[int, int, int] = (32, 256, 256)
     """``(z, y, x)``."""
     coils: int = 1
-    tile: tuple[int, int, int] | None = None
+    tile: Literal["auto"] | None = "auto"
+    """None: nets are evaluated whole."""
 
     @property
     def layers(self) -> int:
@@ -64,12 +65,11 @@ class Case:
         return 4 * self.channels * torch.Size(self.slab).numel()
 
 
-TILE = (32, 128, 128)
 CASES = {
     "40 layers": Case(steps=1, blocks=8),
     "400 layers": Case(steps=8),
     "200 layers": Case(steps=4),
-    "40 layers, tiles": Case(steps=1, blocks=8, tile=TILE),
+    "40 layers, whole": Case(steps=1, blocks=8, tile=None),
     "40 layers, 8 coils": Case(steps=1, blocks=8, coils=8),
     "40 layers, 64 slices": Case(steps=1, blocks=8, slab=(64, 128, 128)),
     "40 layers, 64 channels": Case(steps=1, blocks=8, channels=64, slab=(16, 128, 128)),
@@ -156,7 +156,7 @@ def simulate_slab(case: Case, image: Path, path: Path) -> None:
 def measure(name: str, folder: str) -> dict[str, Any]:
     """Bytes and seconds of one training step in this process."""
     case = CASES[name]
-    train(replace(case, steps=1, blocks=1, channels=8, tile=None), Path(folder), crop=8)  # what libraries load
+    train(replace(case, steps=1, blocks=1, channels=8), Path(folder), crop=8)  # what libraries load
     return train(case, Path(folder))
 
 

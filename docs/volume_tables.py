@@ -29,12 +29,12 @@ def depth_table(result: dict[str, Any]) -> str:
             f"{row['cpu_seconds'] / 60:.0f} min",
         ]
         for row in _rows(result)
-        if (row["coils"], row["tile"]) == (1, None) and _is_whole(row)
+        if (row["coils"], row["tile"]) == (1, "auto") and _is_whole(row)
     ]
     body.sort(key=lambda cells: int(cells[0]))
     head = ["layers", "parameters", "they, gradients, Adam", "the step", "in states", "process", "processor time"]
     state = megabytes(_find(result, "40 layers")["state_bytes"])
-    return f"{table(head, body)}\n\nState of {state}, one coil, no tiles, float32; {origin(result)}."
+    return f"{table(head, body)}\n\nState of {state}, one coil, float32; {origin(result)}."
 
 
 def arithmetic_table(result: dict[str, Any]) -> str:
@@ -50,9 +50,8 @@ def arithmetic_table(result: dict[str, Any]) -> str:
         for row in _rows(result)
     ]
     sentence = (
-        f"By the law, a step needs {law.whole:.2f} states without tiles and {law.tiled:.2f} with tiles of "
-        f"{' x '.join(map(str, _find(result, '40 layers, tiles')['tile']))} voxels, and {law.per_coil:.1f} times the "
-        f"k-space of the slab; the libraries hold {megabytes(law.libraries)} besides."
+        f"By the law, a step needs {law.tiled:.2f} states, {law.whole:.2f} where nets are evaluated whole, and "
+        f"{law.per_coil:.1f} times the k-space of the slab; the libraries hold {megabytes(law.libraries)} besides."
     )
     return f"{table(['case', 'state', 'by the law', 'measured'], body)}\n\n{sentence}"
 
@@ -62,11 +61,11 @@ def fits_table(result: dict[str, Any]) -> str:
     law = Law.of(result)
     body = []
     for memory in MEMORIES:
-        widths = [law.widest(1e9 * memory, tiles=tiles) for tiles in (False, True)]
-        slices = [law.most_slices(1e9 * memory, tiles=tiles) for tiles in (False, True)]
+        widths = [law.widest(1e9 * memory, tiles=tiles) for tiles in (True, False)]
+        slices = [law.most_slices(1e9 * memory, tiles=tiles) for tiles in (True, False)]
         body.append([f"{memory} GB", *(f"{n} channels" for n in widths), *(f"{n} slices" for n in slices)])
     plane = " x ".join(map(str, PLANE))
-    head = ["memory", f"32 x {plane}", "with tiles", f"32 channels, {plane}", "with tiles"]
+    head = ["memory", f"32 x {plane}", "nets whole", f"32 channels, {plane}", "nets whole"]
     return f"{table(head, body)}\n\n400 layers, {COILS} coils, float32, Adam, batch of one; by the law above."
 
 
@@ -95,7 +94,7 @@ class Law:
 
     whole: float
     tiled: float
-    """States, without and with tiles."""
+    """States, with nets evaluated whole and in tiles."""
     per_coil: float
     """Times the bytes of the slab's k-space."""
     weights: float
@@ -105,12 +104,12 @@ class Law:
     @staticmethod
     def of(result: dict[str, Any]) -> Law:
         one, many = _find(result, "40 layers"), _find(result, "40 layers, 8 coils")
-        deep, tiles = _find(result, "400 layers"), _find(result, "40 layers, tiles")
+        deep, whole = _find(result, "400 layers"), _find(result, "40 layers, whole")
         data = [_data(row["coils"], row["slab"]) for row in (one, many)]
         per_coil = (many["step_bytes"] - one["step_bytes"]) / (data[1] - data[0])
         return Law(
-            whole=(one["step_bytes"] - per_coil * data[0]) / one["state_bytes"],
-            tiled=(tiles["step_bytes"] - per_coil * data[0]) / tiles["state_bytes"],
+            whole=(whole["step_bytes"] - per_coil * data[0]) / whole["state_bytes"],
+            tiled=(one["step_bytes"] - per_coil * data[0]) / one["state_bytes"],
             per_coil=per_coil,
             weights=_weights(deep),
             libraries=deep["process_peak_bytes"] - deep["peak_bytes"],
