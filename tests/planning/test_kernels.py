@@ -44,6 +44,26 @@ def test_a_trial_repeats_the_operation(options):
         again(*repeated)
 
 
+@pytest.mark.parametrize(
+    ("layer", "space", "layout"),
+    [
+        (torch.nn.Conv2d, (20, 15), torch.channels_last),
+        (torch.nn.Conv3d, (5, 20, 15), torch.channels_last_3d),
+    ],
+)
+def test_a_trial_lays_channels_as_they_lay(layer, space, layout):
+    x = torch.randn(2, 6, *space).to(memory_format=layout).requires_grad_()
+    with Recorder() as recorder:
+        layer(6, 10, 3, padding=1)(x).sum().backward()
+    for func, args in recorder.calls:
+        if "convolution" in str(func):
+            convolution = Convolution.of(func, args)
+            assert convolution.channels_last
+            again, repeated = convolution.arguments(15)
+            assert Convolution.of(again, repeated) == convolution
+            assert repeated[1 if convolution.backward else 0].is_contiguous(memory_format=layout)
+
+
 def test_convolutions_that_differ_in_batch_alone_are_tried_once():
     def of(batch):
         args = [torch.empty(batch, 6, 20, 15), torch.empty(10, 6, 3, 3), None]
