@@ -40,13 +40,13 @@ class TileGradients:
 
     def __init__(self, mixing: OrthogonalMixing, net: ResidualNet, grad_out: Tensor) -> None:
         self.mixing = mixing
-        self.net = net
         self.grad_out = grad_out
         with torch.enable_grad():
             self.factors = mixing.factors()
             self.read, self.write = self.factors.rows()
         self._grad_h: Tensor | None = None
         self._grad_write = [torch.zeros_like(source) for source in self.write.sources]
+        self._trainable = trainable(net)
         self._gradients: dict[Tensor, Tensor] = {}
 
     def behind(self, g: Tensor, tile: Tile) -> NetOutput:
@@ -59,7 +59,7 @@ class TileGradients:
 
     def through(self, h: Tensor, output: NetOutput, tile: Tile) -> None:
         """Backpropagate through the net; ``h`` is its input, on the tile and its halo."""
-        gradients = vector_jacobian(output.edge, [h, *trainable(self.net)], output.grad)
+        gradients = vector_jacobian(output.edge, [h, *self._trainable], output.grad)
         self._grad_h = spread_into_(self._grad_h, gradients.pop(h), tile, self.grad_out.shape[2:])
         add_gradients(self._gradients, gradients)
 
