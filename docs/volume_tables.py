@@ -12,6 +12,8 @@ MEMORIES = (8, 16, 24, 80, 141)
 """GB of the machines and cards that people have."""
 COILS = 8
 PLANE = (256, 256)
+HELD = 2
+"""Times the bytes of the k-space that are held throughout: it and the coil maps."""
 STEP = 8
 """Widths are told in multiples of this many channels."""
 
@@ -50,8 +52,9 @@ def arithmetic_table(result: dict[str, Any]) -> str:
         for row in _rows(result)
     ]
     sentence = (
-        f"By the law, a step needs {law.tiled:.2f} states, {law.whole:.2f} where nets are evaluated whole, and "
-        f"{law.per_coil:.1f} times the k-space of the slab; the libraries hold {megabytes(law.libraries)} besides."
+        f"By the law, blocks need {law.tiled:.2f} states and {megabytes(law.tile)}, or {law.whole:.2f} states where nets are "
+        f"evaluated whole, beside k-space and coil maps; the physics needs two states and {law.physics:.1f} times the "
+        f"k-space. The larger of the two counts. The libraries hold {megabytes(law.libraries)} besides."
     )
     return f"{table(['case', 'state', 'by the law', 'measured'], body)}\n\n{sentence}"
 
@@ -90,33 +93,37 @@ def shards_table(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Law:
-    """Bytes of a training step: so many states, so many times the coils' data, and what parameters bring along."""
+    """Bytes of a training step, at the peak of its blocks or of its physics, and what parameters bring along."""
 
     whole: float
+    """States where nets are evaluated whole."""
     tiled: float
-    """States, with nets evaluated whole and in tiles."""
-    per_coil: float
-    """Times the bytes of the slab's k-space."""
+    """States where they are evaluated in tiles,"""
+    tile: float
+    """and bytes besides."""
+    physics: float
+    """Times the bytes of the slab's k-space, beside the state and its gradient."""
     weights: float
     """Bytes of parameters, gradients and optimiser at 400 layers and 32 channels."""
     libraries: float
 
     @staticmethod
     def of(result: dict[str, Any]) -> Law:
-        one, many = _find(result, "40 layers"), _find(result, "40 layers, 8 coils")
-        deep, whole = _find(result, "400 layers"), _find(result, "40 layers, whole")
-        data = [_data(row["coils"], row["slab"]) for row in (one, many)]
-        per_coil = (many["step_bytes"] - one["step_bytes"]) / (data[1] - data[0])
+        one, other = _find(result, "40 layers"), _find(result, "40 layers, 64 slices")
+        whole, many, deep = (_find(result, name) for name in ("40 layers, whole", "40 layers, 8 coils", "400 layers"))
+        tiled = (_without_data(one) - _without_data(other)) / (one["state_bytes"] - other["state_bytes"])
         return Law(
-            whole=(whole["step_bytes"] - per_coil * data[0]) / whole["state_bytes"],
-            tiled=(one["step_bytes"] - per_coil * data[0]) / one["state_bytes"],
-            per_coil=per_coil,
+            whole=_without_data(whole) / whole["state_bytes"],
+            tiled=tiled,
+            tile=_without_data(one) - tiled * one["state_bytes"],
+            physics=(many["step_bytes"] - 2 * many["state_bytes"]) / _data(many["coils"], many["slab"]),
             weights=_weights(deep),
             libraries=deep["process_peak_bytes"] - deep["peak_bytes"],
         )
 
     def step(self, state: float, data: float, *, tiles: bool) -> float:
-        return (self.tiled if tiles else self.whole) * state + self.per_coil * data
+        nets = self.tiled * state + self.tile if tiles else self.whole * state
+        return max(nets + HELD * data, 2 * state + self.physics * data)
 
     def total(self, channels: int, slices: int, *, tiles: bool) -> float:
         """At 400 layers; parameters grow with the square of the width, since the nets are widened with the state."""
@@ -140,6 +147,10 @@ def _largest(needed: Any, memory: float) -> int:
 
 def _data(coils: int, slab: Any) -> float:
     return 8 * coils * prod(slab)
+
+
+def _without_data(row: dict[str, Any]) -> float:
+    return float(row["step_bytes"] - HELD * _data(row["coils"], row["slab"]))
 
 
 def _weights(row: dict[str, Any]) -> int:
