@@ -53,8 +53,8 @@ def arithmetic_table(result: dict[str, Any]) -> str:
     ]
     sentence = (
         f"By the law, blocks need {law.tiled:.2f} states and {megabytes(law.tile)}, or {law.whole:.2f} states where "
-        f"nets are evaluated whole, beside k-space and coil maps; the physics needs two states and {law.physics:.1f} times "
-        f"the k-space. The larger of the two counts. The libraries hold {megabytes(law.libraries)} besides."
+        f"nets are evaluated whole, beside k-space and coil maps; the physics needs two states and {law.physics:.1f} "
+        f"times the k-space. The larger of the two counts. The libraries hold {megabytes(law.libraries)} besides."
     )
     return f"{table(['case', 'state', 'by the law', 'measured'], body)}\n\n{sentence}"
 
