@@ -192,7 +192,7 @@ def _proposals(planner: Planner, recipe: Recipe, scan: Scan, room: int, base: Fo
         least = min(smallest, key=lambda one: one.bytes)
         raise MemoryBudgetError(
             f"expected --memory of at least {_rounded_up(least.bytes)} (with {_in_words(least.fields)}), got "
-            f"{_bytes(room)}. Raise it, or plan a smaller recipe, e.g. with small tiles, a readout_crop or fewer channels."
+            f"{_bytes(room)}. Raise it, or plan a smaller recipe, e.g. with small tiles, a crop or fewer channels."
         )
     return fitting
 
