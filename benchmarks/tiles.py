@@ -1,7 +1,7 @@
 """What do tiles save at the peak of a training step, and what do they cost?
 
 python benchmarks/tiles.py                                   # everything: half an hour of one core
-python benchmarks/tiles.py --cases 3d-stride1 --modes invert
+python benchmarks/tiles.py --cases 2d-deep --keep benchmarks/results/tiles.json   # this anew, others as they are
 
 Nets are evaluated whole, in the tiles that blocks choose by themselves, and in given ones. Peaks are those of a chain's
 forward and backward pass, in states, each measured in a fresh process: the input state, made as the i-RIM makes it, and
@@ -27,6 +27,7 @@ from envelope import RESULTS, write_results
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.layers.tiles import TileOption
 from invrim.planning.memory import forget_peak, growth_during, run_apart
+from invrim.report.provenance import collect_provenance
 from stopwatch import cpu_seconds
 
 QUESTION = "What do tiles save at the peak of a training step, and what do they cost?"
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--keep", type=Path, help="results of an earlier run, whose other cases are kept")
     parser.add_argument("--measure", help="print the peak of this chain in this process (used by the script itself)")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -94,14 +96,23 @@ def main() -> None:
         return
     rows = []
     setting = {"modes": options.modes, "repeats": options.repeats, "timed_blocks": TIMED_BLOCKS}
-    cases = {name: asdict(CASES[name]) for name in options.cases}
     for name in options.cases:
         for mode in options.modes:
             rows.append(measure(name, mode, options.repeats))
             print(line(rows[-1]), flush=True)
-            results = {"cases": cases, "measurements": rows}
+            results = with_others(rows, options.keep)
             path = write_results("tiles", QUESTION, setting, results, folder=options.out)
     print(path)
+
+
+def with_others(rows: list[dict[str, Any]], kept: Path | None) -> dict[str, Any]:
+    """Put rows beside those of an earlier run that measured other cases, in the order of `CASES`."""
+    measured = {row["case"] for row in rows}
+    earlier = json.loads(kept.read_text(encoding="utf-8"))["results"]["measurements"] if kept else []
+    together = [*rows, *(row for row in earlier if row["case"] not in measured)]
+    together.sort(key=lambda row: list(CASES).index(row["case"]))
+    cases = {row["case"]: asdict(CASES[row["case"]]) for row in together}
+    return {"cases": cases, "measurements": together}
 
 
 def measure(name: str, mode: str, repeats: int) -> dict[str, Any]:
@@ -110,6 +121,7 @@ def measure(name: str, mode: str, repeats: int) -> dict[str, Any]:
     return {
         "case": name,
         "mode": mode,
+        "commit": collect_provenance()["commit"],
         "auto_tile": chosen_tile(case),
         "state_bytes": state_bytes(case),
         "peak_bytes": bytes_at,
