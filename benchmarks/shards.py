@@ -97,9 +97,8 @@ def one_of_them(rank: int, count: int, folder: str, case: Case, mode: Any) -> No
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=count)
     torch.manual_seed(0)
-    model = IRIM(
-        steps=case.steps, hidden=case.hidden, strides=case.strides, channels=case.channels, ndim=3, backprop=mode
-    )
+    options = {"steps": case.steps, "hidden": case.hidden, "strides": case.strides, "channels": case.channels}
+    model = IRIM(**options, ndim=3, backprop=mode, tile=None)  # as shards are, which have no tiles of their own choice
     shard = invrim.shard(model) if count > 1 else None
     optimiser = torch.optim.Adam(model.parameters())
     backpropagate(model, shard, (2 * count, 8, 8))  # for what libraries keep
