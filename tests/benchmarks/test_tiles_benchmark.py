@@ -7,8 +7,7 @@ from benchmarks.script import run_script
 
 def test_tiles_keep_the_peak_at_three_states_at_any_depth(tmp_path):
     run_script("tiles.py", "--out", tmp_path, "--cases", "small", "--modes", "invert", "--repeats", "1")
-    earlier = tmp_path / "tiles.json"
-    (row,) = json.loads(earlier.read_text(encoding="utf-8"))["results"]["measurements"]
+    (row,) = json.loads((tmp_path / "tiles.json").read_text(encoding="utf-8"))["results"]["measurements"]
     assert min(row["time_ratios"].values()) > 0
     for peaks in row["peak_bytes"].values():
         assert abs(peaks["2"] - peaks["6"]) < 1e6

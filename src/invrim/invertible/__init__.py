@@ -12,6 +12,7 @@ from invrim.invertible.base import (
 from invrim.invertible.chain import Backprop, InvertibleChain
 from invrim.invertible.drift import DriftWatch
 from invrim.invertible.exact import ExactlyInvertible, Grid
+from invrim.invertible.record import autocast_on
 
 __all__ = [
     "Backprop",
@@ -22,6 +23,7 @@ __all__ = [
     "InvertibleChain",
     "PulledBack",
     "add_gradients",
+    "autocast_on",
     "differentiate",
     "is_hooked",
     "trainable",

@@ -115,7 +115,7 @@ class Record:
         trainable = list({id(slot.tensor): slot.tensor for slot in slots if slot.tensor.requires_grad}.values())
         tape.parameters.update(dict.fromkeys(trainable))
         training = tuple(module.training for module in modules)
-        return cls(step, context, modules, slots, trainable, training, tape, place, _autocast(device))
+        return cls(step, context, modules, slots, trainable, training, tape, place, autocast_on(device))
 
     def path(self, module: nn.Module) -> str:
         """Name one of the modules as its step or context does."""
@@ -151,7 +151,7 @@ class Record:
     def precision(self) -> AbstractContextManager[object]:
         """Return the autocast setting of the forward pass: the recomputation must run under the same."""
         device_type, dtype, enabled = self.autocast
-        if self.autocast == _autocast(device_type):
+        if self.autocast == autocast_on(device_type):
             return nullcontext()
         return torch.autocast(device_type, dtype=dtype, enabled=enabled)
 
@@ -161,7 +161,8 @@ class Record:
         return torch.finfo(dtype).eps if enabled else 0.0
 
 
-def _autocast(device: str) -> tuple[str, torch.dtype, bool]:
+def autocast_on(device: str) -> tuple[str, torch.dtype, bool]:
+    """Autocast as it is set for a device (type): that, the lower precision, and whether it is on."""
     return device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
 

@@ -83,14 +83,11 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         state is reconstructed before it is taken.
         """
         sums = TileGradients(self.mixing, self.net, grad_out)
-        for tile in reversed(self._tiles(z_out)):
-            h, g = self._evaluate_as_leaf(sums.read.of, z_out, tile)
-            with full_precision(z_out), torch.no_grad():
-                sums.write.transpose_into_(at(z_out, tile.inner), g, sign=-1)
-                output = sums.behind(g, tile)
-                del g  # its graph needs the memory
-                sums.through(h, output, tile)
-            del h, output  # not beside those of the next tile
+
+        def undo_(part: Tensor, g: Tensor) -> None:
+            sums.write.transpose_into_(part, g, sign=-1)
+
+        self._pull_back_nets(sums, z_out, self._tiles(z_out), sums.read.of, undo_)
         with full_precision(z_out), torch.no_grad():
             return sums.pull_back(z_out)
 
@@ -105,17 +102,32 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         lifting = lift(*sums.factors.split())
         tiles = self._tiles(z_out)
         z = _shear_(z_out, lifting, tiles, grid, sign=-1)
+
+        def undo_(part: Tensor, g: Tensor) -> None:
+            _add_at_(part, mix(lifting.basis, g), lifting.written, grid, sign=-1)
+
+        self._pull_back_nets(sums, z, tiles, lifting.input, undo_)
+        z = _shear_(z, lifting, tiles, grid, sign=1)
+        with full_precision(z), torch.no_grad():
+            return sums.pull_back(z)
+
+    def _pull_back_nets(
+        self,
+        sums: TileGradients,
+        z: Tensor,
+        tiles: Sequence[Tile],
+        read: Callable[[Tensor], Tensor],
+        undo_: Callable[[Tensor, Tensor], object],
+    ) -> None:
+        """Take what G added to the state off it, and backpropagate through G, last tile first."""
         for tile in reversed(tiles):
-            h, g = self._evaluate_as_leaf(lifting.input, z, tile)
+            h, g = self._evaluate_as_leaf(read, z, tile)
             with full_precision(z), torch.no_grad():
-                _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=-1)
+                undo_(at(z, tile.inner), g)
                 output = sums.behind(g, tile)
                 del g  # its graph needs the memory
                 sums.through(h, output, tile)
             del h, output  # not beside those of the next tile
-        z = _shear_(z, lifting, tiles, grid, sign=1)
-        with full_precision(z), torch.no_grad():
-            return sums.pull_back(z)
 
     def _moved(self, z: Tensor, *, sign: int) -> Tensor:
         """Do what `_move_` does, into a new tensor, and differentiably."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import functional_call
 
-from invrim.invertible import add_gradients, is_hooked, vector_jacobian
+from invrim.invertible import add_gradients, autocast_on, is_hooked, vector_jacobian
 from invrim.layers.residual import ResidualNet
 from invrim.layers.tiles import Tile, TileOption, at, spread_into_, tile_per_axis
 
@@ -39,9 +39,7 @@ class _InTiles(torch.autograd.Function):
     ) -> Tensor:
         ctx.net, ctx.tiles, ctx.names = net, tiles, names
         ctx.save_for_backward(x, *parameters)
-        kind = x.device.type
-        lowered, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-        ctx.autocast = {"device_type": kind, "dtype": dtype, "enabled": lowered}
+        ctx.autocast = autocast_on(x.device.type)
         first, *others = tiles
         part = net(at(x, first.outer), first)
         y = part.new_empty(*part.shape[:2], *x.shape[2:])
@@ -54,7 +52,7 @@ class _InTiles(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (x, *parameters), (grad,) = ctx.saved_tensors, grad_outputs
         named = dict(zip(ctx.names, parameters, strict=True))
-        with torch.autocast(**ctx.autocast):
+        with torch.autocast(*ctx.autocast):
             if torch.is_grad_enabled():
                 wanted = [tensor for tensor in (x, *parameters) if tensor.requires_grad]
                 gradients = vector_jacobian(functional_call(ctx.net, named, (x,)), wanted, grad, create_graph=True)

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from invrim.errors import OptionError
+from invrim.invertible import autocast_on
 from invrim.layers.patches import (
     PatchConv1d,
     PatchConv2d,
@@ -122,9 +122,8 @@ class ResidualNet(nn.Module, Shardable):
 
     def fitting_tile(self, z: Tensor) -> tuple[int, ...]:
         """How large tiles should be for a state ``(b, c, ...)`` of this batch, space and kind: all of it, if small."""
-        device, cell = z.device.type, math.prod(self.stride)
-        lowered = torch.is_autocast_enabled(device)
-        itemsize = torch.get_autocast_dtype(device).itemsize if lowered else z.element_size()
+        device, lower, is_lowered = autocast_on(z.device.type)
+        cell, itemsize = math.prod(self.stride), (lower if is_lowered else z.dtype).itemsize
         # At the peak of a backward pass are held: the input, what both ReLUs keep, the output before its gate with its
         # gradient, and half of it after the gate.
         held = self.down.in_channels + 2 * self.middle.out_channels / cell + 2.5 * self.up.out_channels

@@ -132,7 +132,7 @@ class IRIM(Reconstructor, Shardable):
             "cg_iterations": cg_iterations,
             "backprop": backprop,
             "memory_budget": memory_budget,
-            "tile": tile if tile is None or isinstance(tile, (int, str)) else list(tile),
+            "tile": list(tile) if isinstance(tile, (list, tuple)) else tile,
             "normalisation_crop": normalisation_crop,
             "normalisation_slack": normalisation_slack,
         }
