@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +11,11 @@ from invrim.invertible import ExactlyInvertible, Grid, PulledBack
 from invrim.layers.flow import VolumePreserving
 from invrim.layers.lifting import Lifting, lift
 from invrim.layers.mixing import OrthogonalMixing, mix
+from invrim.layers.mixing_gradients import MixingGradients
+from invrim.layers.net_in_strips import NetInStrips
 from invrim.layers.residual import ResidualNet
 from invrim.layers.state import full_precision, require_state
+from invrim.layers.strips import Strips
 from invrim.layers.tile_gradients import TileGradients
 from invrim.layers.tiles import Tile, TileOption, at, tile_per_axis, tiles_of
 
@@ -82,12 +85,16 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         The input of G is the same read from either side, :math:`U_L y = U_L x`; the gradient of U is not, so that the
         state is reconstructed before it is taken.
         """
-        sums = TileGradients(self.mixing, self.net, grad_out)
+        of_mixing = MixingGradients(self.mixing)
 
         def undo_(part: Tensor, g: Tensor) -> None:
-            sums.write.transpose_into_(part, g, sign=-1)
+            of_mixing.write.transpose_into_(part, g, sign=-1)
 
-        self._pull_back_nets(sums, z_out, self._tiles(z_out), sums.read.of, undo_)
+        strips = self._strips(z_out)
+        if strips is not None:
+            return self._pull_back_strips(strips, of_mixing, z_out, grad_out, of_mixing.read.of, undo_)
+        sums = TileGradients(of_mixing, self.net, grad_out)
+        self._pull_back_nets(sums, z_out, self._tiles(z_out), of_mixing.read.of, undo_)
         with full_precision(z_out), torch.no_grad():
             return sums.pull_back(z_out)
 
@@ -98,18 +105,52 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         return self._walk_lifted(z, grid, sign=-1)
 
     def pull_back_exact(self, z_out: Tensor, grad_out: Tensor, grid: Grid, _: object = None, /) -> PulledBack:
-        sums = TileGradients(self.mixing, self.net, grad_out)
-        lifting = lift(*sums.factors.split())
-        tiles = self._tiles(z_out)
-        z = _shear_(z_out, lifting, tiles, grid, sign=-1)
+        of_mixing = MixingGradients(self.mixing)
+        lifting = lift(*of_mixing.factors.split())
 
         def undo_(part: Tensor, g: Tensor) -> None:
             _add_at_(part, mix(lifting.basis, g), lifting.written, grid, sign=-1)
 
-        self._pull_back_nets(sums, z, tiles, lifting.input, undo_)
-        z = _shear_(z, lifting, tiles, grid, sign=1)
+        def undo_and_shear_(part: Tensor, g: Tensor) -> None:
+            undo_(part, g)
+            _shear_([part], lifting, grid, sign=1)
+
+        parts = self._parts(z_out)
+        _shear_(parts, lifting, grid, sign=-1)
+        strips = self._strips(z_out)
+        if strips is not None:
+            return self._pull_back_strips(strips, of_mixing, z_out, grad_out, lifting.input, undo_and_shear_)
+        sums = TileGradients(of_mixing, self.net, grad_out)
+        self._pull_back_nets(sums, z_out, self._tiles(z_out), lifting.input, undo_)
+        _shear_(parts, lifting, grid, sign=1)
+        with full_precision(z_out), torch.no_grad():
+            return sums.pull_back(z_out)
+
+    def _pull_back_strips(
+        self,
+        strips: Strips,
+        of_mixing: MixingGradients,
+        z: Tensor,
+        grad: Tensor,
+        read: Callable[[Tensor], Tensor],
+        undo_: Callable[[Tensor, Tensor], object],
+    ) -> PulledBack:
+        """Take what G added to the state off it, and backpropagate, strip after strip."""
+        net = NetInStrips(self.net, strips, self.net.precision_on(z))
+        parts, grads = strips.of(z), strips.of(grad)
+        at_hand = zip(parts, grads, strict=True)
+
+        def receive(g: Tensor) -> Tensor:
+            part, grad_part = next(at_hand)
+            g = g.to(z.dtype)
+            undo_(part, g)
+            return of_mixing.behind(g, grad_part)
+
         with full_precision(z), torch.no_grad():
-            return sums.pull_back(z)
+            for part, grad_part, grad_h in zip(parts, grads, net.pull_back(z, read, receive), strict=True):
+                of_mixing.before_(part, grad_part, grad_h.to(z.dtype))
+                del grad_h  # not beside that of the next strip
+            return PulledBack(z, grad, net.gradients() | of_mixing.gradients())
 
     def _pull_back_nets(
         self,
@@ -144,39 +185,69 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
     @torch.no_grad()
     def _move_(self, z: Tensor, *, sign: int) -> Tensor:
-        """Add ``sign`` times the coupling to the state; last tile first where it is subtracted."""
+        """Add ``sign`` times the coupling to the state."""
         require_state(z, self.channels, self.ndim)
         read, write = self.mixing.factors().rows()
-        for tile in self._tiles(z)[::sign]:
-            g = self._evaluate(read.of, z, tile)
-            with full_precision(z):
-                write.transpose_into_(at(z, tile.inner), g, sign=sign)
+
+        def change_(part: Tensor, g: Tensor) -> None:
+            write.transpose_into_(part, g, sign=sign)
+
+        self._evaluate(z, read.of, change_, sign=sign)
         return z
 
+    @torch.no_grad()
     def _walk_lifted(self, z: Tensor, grid: Grid, *, sign: int) -> Tensor:
         """Shear, add ``sign`` times the coupling, and shear back; overwrites ``z``."""
         require_state(z, self.channels, self.ndim)
-        with torch.no_grad():
-            lifting = lift(*self.mixing.factors().split())
-            tiles = self._tiles(z)
-            z = _shear_(z, lifting, tiles, grid, sign=-1)
-            for tile in tiles:
-                g = self._evaluate(lifting.input, z, tile)
-                with full_precision(z):
-                    _add_at_(at(z, tile.inner), mix(lifting.basis, g), lifting.written, grid, sign=sign)
-            return _shear_(z, lifting, tiles, grid, sign=1)
+        lifting = lift(*self.mixing.factors().split())
+
+        def change_(part: Tensor, g: Tensor) -> None:
+            _add_at_(part, mix(lifting.basis, g), lifting.written, grid, sign=sign)
+
+        parts = self._parts(z)
+        _shear_(parts, lifting, grid, sign=-1)
+        self._evaluate(z, lifting.input, change_, sign=1)
+        _shear_(parts, lifting, grid, sign=1)
+        return z
+
+    def _evaluate(
+        self,
+        z: Tensor,
+        read: Callable[[Tensor], Tensor],
+        change_: Callable[[Tensor, Tensor], object],
+        *,
+        sign: int,
+    ) -> None:
+        """Let part after part of the state be changed, given G of what ``read`` makes of it; tiles from behind if
+        ``sign`` is negative."""
+        strips = self._strips(z)
+        if strips is not None:
+            net, parts = NetInStrips(self.net, strips, self.net.precision_on(z)), strips.of(z)
+            with full_precision(z):
+                for part, g in zip(parts, net.evaluate(z, read), strict=True):
+                    change_(part, g.to(z.dtype))
+                    del g  # not beside that of the next strip
+            return
+        for tile in self._tiles(z)[::sign]:
+            with full_precision(z):
+                h = read(at(z, tile.outer))
+            g = self._apply_net(h, tile)
+            with full_precision(z):
+                change_(at(z, tile.inner), g)
+
+    def _strips(self, z: Tensor) -> Strips | None:
+        """How G walks over the state in strips; None if it does not."""
+        return self.net.strips(z) if self.tile == "auto" and isinstance(self.net, ResidualNet) else None
 
     def _tiles(self, z: Tensor) -> list[Tile]:
-        if isinstance(self.net, ResidualNet):
-            return self.net.tiles(z, self.tile)
-        # One of the user's own, which may know nothing of tiles.
-        return tiles_of(z.shape[2:], None if self.tile == "auto" else self.tile, self.stride)
+        tile = None if self.tile == "auto" else self.tile
+        # The net may be one of the user's own, which knows nothing of tiles.
+        return self.net.tiles(z, tile) if isinstance(self.net, ResidualNet) else tiles_of(z.shape[2:], tile, self.stride)
 
-    def _evaluate(self, read: Callable[[Tensor], Tensor], z: Tensor, tile: Tile) -> Tensor:
-        """G of the channels that ``read`` makes of the state, in the state's precision."""
-        with full_precision(z):
-            h = read(at(z, tile.outer))
-        return self._apply_net(h, tile)
+    def _parts(self, z: Tensor) -> Sequence[Tensor]:
+        """View the parts of the state that are changed one after another."""
+        strips = self._strips(z)
+        return [at(z, tile.inner) for tile in self._tiles(z)] if strips is None else strips.of(z)
 
     def _evaluate_as_leaf(self, read: Callable[[Tensor], Tensor], z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
         """The input of G, cut off from the state, and G of it."""
@@ -191,12 +262,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
 
 @torch.no_grad()
-def _shear_(z: Tensor, lifting: Lifting, tiles: Sequence[Tile], grid: Grid, *, sign: int) -> Tensor:
-    with full_precision(z):
-        for tile in tiles:
-            part = at(z, tile.inner)
+def _shear_(parts: Iterable[Tensor], lifting: Lifting, grid: Grid, *, sign: int) -> None:
+    for part in parts:
+        with full_precision(part):
             _add_at_(part, lifting.shift(part), lifting.read, grid, sign=sign)
-    return z
 
 
 def _add_at_(z: Tensor, update: Tensor, channels: Tensor, grid: Grid, *, sign: int) -> Tensor:

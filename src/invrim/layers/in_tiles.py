@@ -23,7 +23,7 @@ def evaluate_in_tiles(net: ResidualNet, x: Tensor, tile: TileOption) -> Tensor:
     backward pass evaluates every tile once more. Gradients of gradients, transforms, and what hooks of the net see are
     those of the net evaluated at once.
     """
-    tiles = net.tiles(x, tile_per_axis(tile, net.stride))
+    tiles = net.tiles(x, None if tile == 'auto' else tile_per_axis(tile, net.stride))
     transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
     if len(tiles) == 1 or transformed or is_hooked(net):
         return net(x)

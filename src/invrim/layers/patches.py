@@ -17,10 +17,7 @@ from invrim.layers.mixing import mix
 
 def convolve_patches(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> Tensor:
     """Convolve ``(b, c, ...)``, sizes divisible by the stride, with ``weight`` ``(out, c, *stride)``, once a patch."""
-    matrix, patches = weight.flatten(1), _gather(x, stride)
-    if prefers_channels_last(x, len(weight)):
-        return mix_into_channels_last(matrix, patches, bias)
-    return mix(matrix, patches, bias)
+    return mix_into_hidden(weight.flatten(1), gather_patches(x, stride), bias)
 
 
 def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
@@ -29,9 +26,20 @@ def spread_patches(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
     The patches come as ``(b, out, voxels of a patch, ...)``: what treats every voxel alike may do so before
     `lay_out_patches`, which copies them.
     """
-    matrix = weight.flatten(1).mT
-    product = mix_from_channels_last if prefers_channels_last(x, len(weight)) else mix
-    return product(matrix, x).unflatten(1, (weight.shape[1], math.prod(stride)))
+    return mix_from_hidden(weight.flatten(1).mT, x).unflatten(1, (weight.shape[1], math.prod(stride)))
+
+
+def mix_into_hidden(matrix: Tensor, patches: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply a matrix to channels; those of the result lie as a 3×3 convolution wants them."""
+    if prefers_channels_last(patches, len(matrix)):
+        return mix_into_channels_last(matrix, patches, bias)
+    return mix(matrix, patches, bias)
+
+
+def mix_from_hidden(matrix: Tensor, x: Tensor) -> Tensor:
+    """Apply a matrix to channels that lie as a 3×3 convolution wants them; those of the result lie as usual."""
+    product = mix_from_channels_last if prefers_channels_last(x, x.shape[1]) else mix
+    return product(matrix, x)
 
 
 def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:
@@ -44,7 +52,7 @@ def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:
     return split.reshape(*patches.shape[:2], *(n * d for n, d in zip(counts, stride, strict=True)))
 
 
-def _gather(x: Tensor, stride: Sequence[int]) -> Tensor:
+def gather_patches(x: Tensor, stride: Sequence[int]) -> Tensor:
     """Stack the voxels of every patch: ``(b, c, ...) -> (b, c * voxels of a patch, ...)``."""
     if math.prod(stride) == 1:
         return x

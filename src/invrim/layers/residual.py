@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from invrim.errors import OptionError
-from invrim.invertible import autocast_on
+from invrim.invertible import autocast_on, is_hooked
 from invrim.layers.patches import (
     PatchConv1d,
     PatchConv2d,
@@ -21,20 +22,24 @@ from invrim.layers.patches import (
     PatchConvTranspose3d,
     lay_out_patches,
 )
-from invrim.layers.tiles import Tile, at, fitting_tile, tiles_of
+from invrim.layers.strips import Strips, strips_of
+from invrim.layers.tiles import Tile, at, tiles_of
 from invrim.sharding import Shardable
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
 _FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
 
-_TILE_BYTES = {"cpu": 40e6}
-"""Bytes that an evaluation of a net and its backward pass may hold at a time."""
-_TILE_BYTES_ELSEWHERE = 512e6
+_STRIP_BYTES = {"cpu": (6.5e6, 20e6)}
+"""What an evaluation in strips and its backward pass may hold at a time, at least and at most. Measured: less costs time,
+and so does what falls out of the caches."""
+_STRIP_BYTES_ELSEWHERE = (512e6, 512e6)
 """Not measured: kernels that take longer than their launch."""
-_UNFOLDED = 20_480
-"""torch unfolds what it convolves in 3D, on a CPU, into 27 copies where batch x channels x z x y is at most this."""
+_STRIP_STATES = 2.6
+"""What they hold between these bounds, in sizes of the input: with it and its gradient less than five."""
+_CHANNELS_OF_A_BLOCK = 16
+"""oneDNN convolves copies of activations with channels in blocks, the last one filled up."""
 
 Margins = Sequence[tuple[int, int]]
 """Cells ``(before, after)`` along each axis."""
@@ -85,6 +90,7 @@ class ResidualNet(nn.Module, Shardable):
         self.down = weight_norm(_TO_PATCHES[ndim](in_channels, hidden, kernel, kernel))
         self.middle = weight_norm(_CONVOLUTION[ndim](hidden, hidden, 3, padding=1))
         self.up = weight_norm(_FROM_PATCHES[ndim](hidden, width, kernel, kernel, bias=False))
+        self._made = self.down, self.middle, self.up
 
     def forward(self, x: Tensor, tile: Tile | None = None) -> Tensor:
         """Evaluate the net, or that part of its output that belongs to a tile.
@@ -96,7 +102,7 @@ class ResidualNet(nn.Module, Shardable):
         tile
             What ``x`` is cut from. The result is then the tile's own, without halo, as if the net had seen everything.
         """
-        h = self.down(self._pad(x))
+        h = self.down(self.fill_patches(x))
         margins: Margins = ((0, 0),) * len(self.stride) if tile is None else tile.margins
         if self.shard is not None:
             h = self.shard.with_neighbours(h)  # before the ReLU, which keeps its result: the one without is let go
@@ -112,37 +118,62 @@ class ResidualNet(nn.Module, Shardable):
         y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
         return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
 
-    def tiles(self, z: Tensor, tile: tuple[int, ...] | Literal["auto"] | None) -> list[Tile]:
+    def tiles(self, z: Tensor, tile: tuple[int, ...] | None) -> list[Tile]:
         """Divide the space of ``(b, c, ...)`` into tiles as large as said; a shard is never cut along its axis."""
-        if tile == "auto":  # parts of a volume differ in size, and all processes must exchange equally often
-            tile = self.fitting_tile(z) if self.shard is None else None
-        elif tile is not None and self.shard is not None:
+        if tile is not None and self.shard is not None:
             tile = self.shard.whole_along(tile, z.shape[2:])
         return tiles_of(z.shape[2:], tile, self.stride)
 
-    def fitting_tile(self, z: Tensor) -> tuple[int, ...]:
-        """How large tiles should be for a state ``(b, c, ...)`` of this batch, space and kind: all of it, if small."""
-        device, lower, is_lowered = autocast_on(z.device.type)
-        cell, itemsize = math.prod(self.stride), (lower if is_lowered else z.dtype).itemsize
-        # At the peak of a backward pass are held: the input, what both ReLUs keep, the output before its gate with its
-        # gradient, and half of it after the gate.
-        held = self.down.in_channels + 2 * self.middle.out_channels / cell + 2.5 * self.up.out_channels
-        voxels = _TILE_BYTES.get(device, _TILE_BYTES_ELSEWHERE) / (held * itemsize * len(z))
-        rows = _UNFOLDED / self.middle.out_channels if len(self.stride) == 3 else 0
-        return fitting_tile(z.shape[2:], self.stride, voxels, rows)
+    def strips(self, z: Tensor) -> Strips | None:
+        """Divide the space of ``(b, c, ...)`` into strips that suit its size; None if the net cannot take them.
+
+        It cannot as a part of a shard, whose neighbours are elsewhere, nor once parts of it are others than it was made
+        with, or have hooks: strips pass by their ``forward``.
+        """
+        if self.shard is not None or not self._is_as_made():
+            return None
+        smallest, largest = _STRIP_BYTES.get(z.device.type, _STRIP_BYTES_ELSEWHERE)
+        limit = min(max(_STRIP_STATES * z.nbytes, smallest), largest)
+        return strips_of(z.shape[2:], self.stride, limit / (self._held_per_cell() * self.precision_on(z).itemsize * len(z)))
+
+    def _held_per_cell(self) -> int:
+        """Numbers alive of a cell of two strips while their backward pass is at its peak."""
+        voxels, hidden = math.prod(self.stride), self.middle.out_channels
+        patches, width = self.down.in_channels * voxels, self.up.out_channels * voxels
+        copied = 2 * _CHANNELS_OF_A_BLOCK * math.ceil(hidden / _CHANNELS_OF_A_BLOCK)
+        # Of both their patches and hidden channels, and of one a gradient. Besides, what the second ReLU made of the
+        # other, what the net did before its gate and, twice, after it, and two gradients; or what goes through the
+        # middle convolution.
+        gated = width // 2 if self.gated else width
+        return 2 * patches + 3 * hidden + max(2 * hidden + 2 * width + 2 * gated, 3 * hidden + copied)
+
+    def precision_on(self, z: Tensor) -> torch.dtype:
+        """In which the net computes for a state ``z``, under autocast as it is set."""
+        _, lower, is_lowered = autocast_on(z.device.type)
+        return lower if is_lowered and z.dtype != torch.float64 else z.dtype
 
     def scale_output(self, gain: float) -> None:
         """Multiply the last convolution by ``gain``: its norm is a parameter of its own."""
         self.up.parametrizations.weight.original0.mul_(gain)
 
+    def _is_as_made(self) -> bool:
+        """Whether evaluating the net is what `forward` says, and its parts are what they were."""
+        parts = self.down, self.middle, self.up
+        return (
+            type(self).forward is ResidualNet.forward
+            and all(part is made for part, made in zip(parts, self._made, strict=True))
+            and not any("forward" in vars(module) or is_hooked(module) for module in (self, *parts))
+        )
+
     def _convolve(self, h: Tensor, padding: Sequence[int]) -> Tensor:
         """The middle convolution, with so many zeros at both ends of every axis."""
         if all(padding):
             return self.middle(h)
-        convolved: Tensor = _CONVOLVE[h.ndim - 2](h, self.middle.weight, self.middle.bias, padding=padding)
+        convolved: Tensor = CONVOLVE[h.ndim - 2](h, self.middle.weight, self.middle.bias, padding=padding)
         return convolved
 
-    def _pad(self, x: Tensor) -> Tensor:
+    def fill_patches(self, x: Tensor) -> Tensor:
+        """Put zeros behind every axis of ``(b, c, ...)``, up to a multiple of the stride."""
         return _pad(x, [(0, -n % d) for n, d in zip(x.shape[2:], self.stride, strict=True)])
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from invrim.invertible import PulledBack, add_gradients, trainable, vector_jacobian
-from invrim.layers.mixing import OrthogonalMixing
+from invrim.layers.mixing_gradients import MixingGradients
 from invrim.layers.residual import ResidualNet
 from invrim.layers.tiles import Tile, at, spread_into_
 
@@ -32,30 +31,23 @@ class TileGradients:
 
     Parameters
     ----------
-    mixing, net
-        U and G.
+    of_mixing, net
+        Gradients of U, and G.
     grad_out
         Gradient of the block's output ``(b, C, ...)``; `pull_back` overwrites it.
     """
 
-    def __init__(self, mixing: OrthogonalMixing, net: ResidualNet, grad_out: Tensor) -> None:
-        self.mixing = mixing
+    def __init__(self, of_mixing: MixingGradients, net: ResidualNet, grad_out: Tensor) -> None:
+        self.of_mixing = of_mixing
         self.grad_out = grad_out
-        with torch.enable_grad():
-            self.factors = mixing.factors()
-            self.read, self.write = self.factors.rows()
         self._grad_h: Tensor | None = None
-        self._grad_write = [torch.zeros_like(source) for source in self.write.sources]
         self._trainable = trainable(net)
         self._gradients: dict[Tensor, Tensor] = {}
 
     def behind(self, g: Tensor, tile: Tile) -> NetOutput:
         """Backpropagate through what is done with the net's output ``g`` on a tile, which may then be let go."""
         grad_out = at(self.grad_out, tile.inner).contiguous()  # read twice; let go of before the net needs memory
-        if self.mixing.vectors.requires_grad:
-            for total, grad in zip(self._grad_write, self.write.gradients(g, grad_out), strict=True):
-                total.add_(grad)
-        return NetOutput(get_gradient_edge(g), self.write.of(grad_out))
+        return NetOutput(get_gradient_edge(g), self.of_mixing.behind(g, grad_out))
 
     def through(self, h: Tensor, output: NetOutput, tile: Tile) -> None:
         """Backpropagate through the net; ``h`` is its input, on the tile and its halo."""
@@ -65,10 +57,6 @@ class TileGradients:
 
     def pull_back(self, z: Tensor) -> PulledBack:
         """Finish, given the block's input."""
-        grad_h, gradients = self._grad_h, self._gradients
-        assert grad_h is not None, "every space has a tile"
-        if self.mixing.vectors.requires_grad:
-            sources = (*self.read.sources, *self.write.sources)
-            grads = (*self.read.gradients(grad_h, z), *self._grad_write)
-            (gradients[self.mixing.vectors],) = torch.autograd.grad(sources, (self.mixing.vectors,), grads)
-        return PulledBack(z, self.read.transpose_into_(self.grad_out, grad_h), gradients)
+        assert self._grad_h is not None, "every space has a tile"
+        grad = self.of_mixing.before_(z, self.grad_out, self._grad_h)
+        return PulledBack(z, grad, self._gradients | self.of_mixing.gradients())

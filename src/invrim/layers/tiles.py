@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import ceil, prod
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
@@ -48,22 +47,6 @@ def tile_per_axis(tile: TileOption, stride: Sequence[int]) -> tuple[int, ...] | 
             f"Give one number for all axes, or {len(stride)} of them, or 'auto'."
         )
     return sizes
-
-
-def fitting_tile(space: Sequence[int], stride: Sequence[int], voxels: float, rows: float) -> tuple[int, ...]:
-    """Halve a space again and again, across its longest axis, until a tile has at most so many voxels.
-
-    Lengths are counted in cells of the stride. Only the last axis is halved where fewer than so many ``rows`` of cells
-    along it would be left.
-    """
-    cells = [ceil(n / d) for n, d in zip(space, stride, strict=True)]
-    last = len(cells) - 1
-    while prod(cells) * prod(stride) > voxels:
-        longest = max(range(len(cells)), key=cells.__getitem__) if prod(cells[:-1]) >= 2 * rows else last
-        if cells[longest] == 1:
-            break
-        cells[longest] = ceil(cells[longest] / 2)
-    return tuple(n * d for n, d in zip(cells, stride, strict=True))
 
 
 def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[int]) -> list[Tile]:

@@ -1,0 +1,49 @@
+"""Gradients of a reversible block's mixing, summed over the parts in which it is evaluated."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from invrim.layers.mixing import OrthogonalMixing
+
+
+class MixingGradients:
+    r"""Backpropagate through U in :math:`x + U_R^T G(U_L x)`, part by part of the space.
+
+    To be used without gradient mode, but for its construction.
+    """
+
+    def __init__(self, mixing: OrthogonalMixing) -> None:
+        self._vectors = mixing.vectors
+        with torch.enable_grad():
+            self.factors = mixing.factors()
+            self.read, self.write = self.factors.rows()
+        self._of_read = [torch.zeros_like(source) for source in self.read.sources]
+        self._of_write = [torch.zeros_like(source) for source in self.write.sources]
+
+    def behind(self, g: Tensor, grad: Tensor) -> Tensor:
+        """Gradient of the output ``g`` of G on a part, given that of the block's output there."""
+        if self._vectors.requires_grad:
+            _add_(self._of_write, self.write.gradients(g, grad))
+        return self.write.of(grad)
+
+    def before_(self, z: Tensor, grad: Tensor, grad_h: Tensor) -> Tensor:
+        """Turn the gradient of the block's output into that of its input, given the input ``z`` and the gradient of
+        :math:`U_L z`, in place."""
+        if self._vectors.requires_grad:
+            _add_(self._of_read, self.read.gradients(grad_h, z))
+        return self.read.transpose_into_(grad, grad_h)
+
+    def gradients(self) -> dict[Tensor, Tensor]:
+        """Gradient of the reflections, if they are trainable, of all parts so far."""
+        if not self._vectors.requires_grad:
+            return {}
+        sources = (*self.read.sources, *self.write.sources)
+        (grad,) = torch.autograd.grad(sources, (self._vectors,), [*self._of_read, *self._of_write])
+        return {self._vectors: grad}
+
+
+def _add_(totals: list[Tensor], grads: list[Tensor]) -> None:
+    for total, grad in zip(totals, grads, strict=True):
+        total.add_(grad)

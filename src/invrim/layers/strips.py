@@ -1,0 +1,80 @@
+"""A space divided along one axis, so that a net needs the working memory of one strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Strips(NamedTuple):
+    """Parts of a space one after another along an axis, each as wide as the space.
+
+    Lengths are counted in cells, of so many voxels as the net's stride along that axis.
+    """
+
+    ndim: int
+    """Axes of space."""
+    axis: int
+    """Of ``(b, c, ...)``."""
+    stride: int
+    """Voxels of a cell along the axis."""
+    cells: int
+    """Of the space, along the axis."""
+    thickness: int
+    """Cells of a strip; the last one may have fewer."""
+
+    @property
+    def count(self) -> int:
+        return ceil(self.cells / self.thickness)
+
+    def of(self, x: Tensor) -> Sequence[Tensor]:
+        """View the strips of ``(b, c, ...)``, of which every axis of space is given in voxels."""
+        return x.split(self.thickness * self.stride, dim=self.axis)
+
+    def first(self, x: Tensor, length: int = 1) -> Tensor:
+        """View the first layer of ``(b, c, ...)``, which has so many entries along the axis."""
+        return x.narrow(self.axis, 0, min(length, x.shape[self.axis]))
+
+    def last(self, x: Tensor) -> Tensor:
+        """Copy the last layer of cells of ``(b, c, ...)``, given in cells: a view would keep all of ``x``."""
+        return x.narrow(self.axis, x.shape[self.axis] - 1, 1).clone()
+
+    def inside(self, x: Tensor) -> Tensor:
+        """View the strip in what `between` returned."""
+        return x if self.count == 1 else x.narrow(self.axis, 1, x.shape[self.axis] - 2)
+
+    @property
+    def padding(self) -> list[int]:
+        """Zeros that a 3×3 convolution adds at both ends of every axis to what `between` returns."""
+        padding = [1] * self.ndim
+        if self.count > 1:
+            padding[self.axis - 2] = 0
+        return padding
+
+    def between(self, before: Tensor | None, x: Tensor, after: Tensor | None) -> Tensor:
+        """Put a strip ``x`` between layers of its neighbours; where there is none are zeros."""
+        if self.count == 1:  # zeros on both sides, which a convolution adds by itself
+            return x
+        ends = [torch.zeros_like(self.first(x)) if layer is None else layer for layer in (before, after)]
+        return torch.cat([ends[0], x, ends[1]], dim=self.axis)
+
+
+def strips_of(space: Sequence[int], stride: Sequence[int], cells: float) -> Strips:
+    """Divide a space of so many voxels along each axis into strips of about so many cells."""
+    # In 3D along the last axis, where no strip makes torch unfold what it convolves: it does, on a CPU and into 27
+    # copies, where batch x channels x z x y is at most 20,480. Else along the first, where strips lie in one piece.
+    axis, block = (2, _BLOCK) if len(space) == 3 else (0, 1)
+    layers = [ceil(n / d) for n, d in zip(space, stride, strict=True)]
+    length = layers.pop(axis)
+    count = ceil(length * prod(layers) / cells)
+    thickness = max(block * round(length / (count * block)), _BLOCK) if count > 1 else length
+    return Strips(len(space), 2 + axis, stride[axis], length, min(thickness, length))
+
+
+_BLOCK = 8
+"""Cells. Along the last axis kernels compute so many at a time: a convolution of 7 takes a fifth more time than of 8. And
+in strips of 4 what is done once a strip outweighs the memory that they save."""
