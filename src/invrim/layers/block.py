@@ -39,12 +39,15 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     n_reflections
         Householder reflections in U.
     tile
-        Evaluate G over so many voxels at a time, one number or one per axis, multiples of the stride: forward and
-        backward then need the working memory of one tile, besides half a state. The map is the same, since every
-        tile sees one cell of the stride beyond its border; round-off differs. ``"auto"`` divides states for which G
-        would need more than some tens of MB on a CPU, where that costs no time, and more than half a GB elsewhere; None
-        divides none. Where autograd records the block itself (``backprop="store"``) it would keep every tile, and G is
-        evaluated whole. Along the axis of a shard a tile is as long as the shard; ``"auto"`` divides no shards.
+        How G is evaluated, forward and backward. ``"auto"`` walks over the state in strips, as thick as suits the state,
+        and needs the working memory of two of them. They hand on what their neighbours must see, so that nothing is
+        computed twice; a state for which G needs some MB only is one strip. A number, or one per axis, multiples of
+        the stride, is the size of tiles in voxels, each with a halo of one cell of the stride: their working memory can
+        be smaller still, besides half a state. None evaluates G at once. The map is the same, but for round-off.
+
+        Where autograd records the block itself (``backprop="store"``) it would keep every part, and G is evaluated at
+        once. So it is with ``"auto"`` on a shard, and where G is a net of your own, or one whose parts you have
+        replaced or hooked; along the axis of a shard a tile is as long as the shard.
 
     References
     ----------
@@ -92,7 +95,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
         strips = self._strips(z_out)
         if strips is not None:
-            return self._pull_back_strips(strips, of_mixing, z_out, grad_out, of_mixing.read.of, undo_)
+            return self._pull_back_strips(strips, of_mixing, (z_out, grad_out), of_mixing.read.of, undo_)
         sums = TileGradients(of_mixing, self.net, grad_out)
         self._pull_back_nets(sums, z_out, self._tiles(z_out), of_mixing.read.of, undo_)
         with full_precision(z_out), torch.no_grad():
@@ -119,7 +122,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         _shear_(parts, lifting, grid, sign=-1)
         strips = self._strips(z_out)
         if strips is not None:
-            return self._pull_back_strips(strips, of_mixing, z_out, grad_out, lifting.input, undo_and_shear_)
+            return self._pull_back_strips(strips, of_mixing, (z_out, grad_out), lifting.input, undo_and_shear_)
         sums = TileGradients(of_mixing, self.net, grad_out)
         self._pull_back_nets(sums, z_out, self._tiles(z_out), lifting.input, undo_)
         _shear_(parts, lifting, grid, sign=1)
@@ -130,13 +133,14 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         self,
         strips: Strips,
         of_mixing: MixingGradients,
-        z: Tensor,
-        grad: Tensor,
+        at_output: tuple[Tensor, Tensor],
         read: Callable[[Tensor], Tensor],
         undo_: Callable[[Tensor, Tensor], object],
     ) -> PulledBack:
-        """Take what G added to the state off it, and backpropagate, strip after strip."""
-        net = NetInStrips(self.net, strips, self.net.precision_on(z))
+        """Take what G added to the state off it, and backpropagate, strip after strip; overwrites both."""
+        z, grad = at_output
+        with torch.enable_grad():
+            net = NetInStrips(self.net, strips, self.net.precision_on(z))
         parts, grads = strips.of(z), strips.of(grad)
         at_hand = zip(parts, grads, strict=True)
 
@@ -241,8 +245,9 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
     def _tiles(self, z: Tensor) -> list[Tile]:
         tile = None if self.tile == "auto" else self.tile
-        # The net may be one of the user's own, which knows nothing of tiles.
-        return self.net.tiles(z, tile) if isinstance(self.net, ResidualNet) else tiles_of(z.shape[2:], tile, self.stride)
+        if isinstance(self.net, ResidualNet):
+            return self.net.tiles(z, tile)
+        return tiles_of(z.shape[2:], tile, self.stride)  # one of the user's own, which may know nothing of tiles
 
     def _parts(self, z: Tensor) -> Sequence[Tensor]:
         """View the parts of the state that are changed one after another."""

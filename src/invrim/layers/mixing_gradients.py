@@ -19,20 +19,20 @@ class MixingGradients:
         with torch.enable_grad():
             self.factors = mixing.factors()
             self.read, self.write = self.factors.rows()
-        self._of_read = [torch.zeros_like(source) for source in self.read.sources]
-        self._of_write = [torch.zeros_like(source) for source in self.write.sources]
+        self._of_read: list[Tensor] = []
+        self._of_write: list[Tensor] = []
 
     def behind(self, g: Tensor, grad: Tensor) -> Tensor:
         """Gradient of the output ``g`` of G on a part, given that of the block's output there."""
         if self._vectors.requires_grad:
-            _add_(self._of_write, self.write.gradients(g, grad))
+            self._of_write = _sum(self._of_write, self.write.gradients(g, grad))
         return self.write.of(grad)
 
     def before_(self, z: Tensor, grad: Tensor, grad_h: Tensor) -> Tensor:
         """Turn the gradient of the block's output into that of its input, given the input ``z`` and the gradient of
         :math:`U_L z`, in place."""
         if self._vectors.requires_grad:
-            _add_(self._of_read, self.read.gradients(grad_h, z))
+            self._of_read = _sum(self._of_read, self.read.gradients(grad_h, z))
         return self.read.transpose_into_(grad, grad_h)
 
     def gradients(self) -> dict[Tensor, Tensor]:
@@ -44,6 +44,6 @@ class MixingGradients:
         return {self._vectors: grad}
 
 
-def _add_(totals: list[Tensor], grads: list[Tensor]) -> None:
-    for total, grad in zip(totals, grads, strict=True):
-        total.add_(grad)
+def _sum(totals: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
+    """Add to totals, in place; none so far are zeros."""
+    return [total.add_(grad) for total, grad in zip(totals, grads, strict=True)] if totals else grads

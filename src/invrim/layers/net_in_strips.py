@@ -37,7 +37,7 @@ class NetInStrips:
     neighbour's, and on the way back of their gradient. So hardly anything is evaluated twice, unlike in tiles with a
     halo, and what is alive is that of two strips. Gradients are written out: a graph would keep everything to its end.
 
-    To be used without gradient mode and outside autocast.
+    To be made in gradient mode, if gradients are wanted, and used without it and outside autocast.
 
     Parameters
     ----------
@@ -51,19 +51,20 @@ class NetInStrips:
 
     def __init__(self, net: ResidualNet, strips: Strips, precision: torch.dtype) -> None:
         self._net = net
+        self._leaves = trainable(net)
         self._strips = strips
         self._precision = precision
-        with torch.enable_grad():
-            self._sources = {
-                "down": net.down.weight,
-                "down bias": net.down.bias,
-                "middle": net.middle.weight,
-                "middle bias": net.middle.bias,
-                "up": net.up.weight,
-            }
+        self._sources = {
+            "down": net.down.weight,
+            "down bias": net.down.bias,
+            "middle": net.middle.weight,
+            "middle bias": net.middle.bias,
+            "up": net.up.weight,
+        }
         self._weights = {name: source.detach().to(precision) for name, source in self._sources.items()}
         self._down, self._up = self._weights["down"].flatten(1), self._weights["up"].flatten(1)
         self._totals: dict[str, Tensor] = {}
+        """Gradients of the sources."""
 
     def evaluate(self, z: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
         """Yield the output ``(b, out_channels, ...)`` of strip after strip, free to be changed in ``z`` thereafter.
@@ -91,6 +92,7 @@ class NetInStrips:
         receive
             Given the output of strip after strip, which may then be changed in ``z``, returns the output's gradient.
         """
+        self._totals = {}
         earlier: _Seen | None = None
         grad: Tensor | None = None  # of what the middle convolution made of the earlier strip
         before: Tensor | None = None
@@ -103,17 +105,17 @@ class NetInStrips:
                 del between
             earlier, grad = seen, later
             del seen, later
-        assert earlier is not None and grad is not None, "every space has a strip"
+        assert earlier is not None, "every space has a strip"
+        assert grad is not None, "of every strip"
         yield self._to_input(earlier, self._strips.between(before, grad, None))
 
     def gradients(self) -> dict[Tensor, Tensor]:
-        """Gradients of the net's trainable tensors, of all strips so far."""
+        """Gradients of the net's trainable tensors, of all strips that `pull_back` walked over."""
         if not self._totals:
             return {}
-        leaves = trainable(self._net)
-        sources = [self._sources[name] for name in self._totals]
-        found = torch.autograd.grad(sources, leaves, list(self._totals.values()), allow_unused=True)
-        return {leaf: grad for leaf, grad in zip(leaves, found, strict=True) if grad is not None}
+        sources, totals = [self._sources[name] for name in self._totals], list(self._totals.values())
+        found = torch.autograd.grad(sources, self._leaves, totals, allow_unused=True, retain_graph=True)
+        return {leaf: grad for leaf, grad in zip(self._leaves, found, strict=True) if grad is not None}
 
     def _see(self, z: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[_Seen]:
         """Yield strips up to the middle convolution."""

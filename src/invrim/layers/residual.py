@@ -32,8 +32,8 @@ _TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
 _FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
 
 _STRIP_BYTES = {"cpu": (6.5e6, 20e6)}
-"""What an evaluation in strips and its backward pass may hold at a time, at least and at most. Measured: less costs time,
-and so does what falls out of the caches."""
+"""What an evaluation in strips and its backward pass may hold at a time, at least and at most. Measured: less costs
+time, and so does what falls out of the caches."""
 _STRIP_BYTES_ELSEWHERE = (512e6, 512e6)
 """Not measured: kernels that take longer than their launch."""
 _STRIP_STATES = 2.6
@@ -134,7 +134,8 @@ class ResidualNet(nn.Module, Shardable):
             return None
         smallest, largest = _STRIP_BYTES.get(z.device.type, _STRIP_BYTES_ELSEWHERE)
         limit = min(max(_STRIP_STATES * z.nbytes, smallest), largest)
-        return strips_of(z.shape[2:], self.stride, limit / (self._held_per_cell() * self.precision_on(z).itemsize * len(z)))
+        cell = self._held_per_cell() * self.precision_on(z).itemsize * len(z)
+        return strips_of(z.shape[2:], self.stride, limit / cell)
 
     def _held_per_cell(self) -> int:
         """Numbers alive of a cell of two strips while their backward pass is at its peak."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil, prod
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from invrim.layers.tiles import Region
 
-class Strips(NamedTuple):
+
+@dataclass(frozen=True)
+class Strips:
     """Parts of a space one after another along an axis, each as wide as the space.
 
     Lengths are counted in cells, of so many voxels as the net's stride along that axis.
@@ -30,6 +33,12 @@ class Strips(NamedTuple):
     @property
     def count(self) -> int:
         return ceil(self.cells / self.thickness)
+
+    def regions(self, x: Tensor) -> Iterator[Region]:
+        """Say where in ``(b, c, ...)`` the strips are that `of` returns."""
+        size = self.thickness * self.stride
+        before, behind = (slice(None),) * (self.axis - 2), (slice(None),) * (self.ndim + 1 - self.axis)
+        return ((*before, slice(i, i + size), *behind) for i in range(0, x.shape[self.axis], size))
 
     def of(self, x: Tensor) -> Sequence[Tensor]:
         """View the strips of ``(b, c, ...)``, of which every axis of space is given in voxels."""
@@ -56,11 +65,19 @@ class Strips(NamedTuple):
         return padding
 
     def between(self, before: Tensor | None, x: Tensor, after: Tensor | None) -> Tensor:
-        """Put a strip ``x`` between layers of its neighbours; where there is none are zeros."""
+        """Put a strip ``x`` between layers of its neighbours, laid out like it; where there is none are zeros."""
         if self.count == 1:  # zeros on both sides, which a convolution adds by itself
             return x
-        ends = [torch.zeros_like(self.first(x)) if layer is None else layer for layer in (before, after)]
-        return torch.cat([ends[0], x, ends[1]], dim=self.axis)
+        # Not torch.cat, which may lay out otherwise: single layers do not tell where their channels lie.
+        last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim, torch.contiguous_format)
+        layout = torch.contiguous_format if x.is_contiguous() else last
+        sizes = [n + 2 * (axis == self.axis) for axis, n in enumerate(x.shape)]
+        wide = torch.empty(sizes, dtype=x.dtype, device=x.device, memory_format=layout)
+        self.inside(wide).copy_(x)
+        for end, layer in ((0, before), (-1, after)):
+            side = wide.narrow(self.axis, end, 1)
+            side.zero_() if layer is None else side.copy_(layer)
+        return wide
 
 
 def strips_of(space: Sequence[int], stride: Sequence[int], cells: float) -> Strips:
@@ -76,5 +93,5 @@ def strips_of(space: Sequence[int], stride: Sequence[int], cells: float) -> Stri
 
 
 _BLOCK = 8
-"""Cells. Along the last axis kernels compute so many at a time: a convolution of 7 takes a fifth more time than of 8. And
-in strips of 4 what is done once a strip outweighs the memory that they save."""
+"""Cells. Along the last axis kernels compute so many at a time: a convolution of 7 takes a fifth more time than of 8.
+And in strips of 4 what is done once a strip outweighs the memory that they save."""

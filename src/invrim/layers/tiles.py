@@ -11,15 +11,19 @@ from torch import Tensor
 from invrim.errors import OptionError
 
 TileOption = int | Sequence[int] | Literal["auto"] | None
-"""Voxels of a tile, one number or one per axis; None is all of the space, "auto" what suits its size."""
+"""Voxels of a tile, one number or one per axis; None is all of the space, "auto" leaves tiles for strips."""
+
+
+Region = tuple[slice, ...]
+"""A part of a space, one slice an axis."""
 
 
 class Tile(NamedTuple):
     """A part of the space, and what a net has to see around it."""
 
-    inner: tuple[slice, ...]
-    """Voxels that the tile stands for, one slice an axis."""
-    outer: tuple[slice, ...]
+    inner: Region
+    """Voxels that the tile stands for."""
+    outer: Region
     """Those and their halo: one cell of the net's stride on every side where the space goes on."""
     margins: tuple[tuple[int, int], ...]
     """Cells of halo ``(before, after)`` along each axis, 0 at the border of the space."""
@@ -55,7 +59,7 @@ def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[
     return [Tile(*zip(*parts, strict=True)) for parts in product(*axes)]
 
 
-def at(x: Tensor, region: tuple[slice, ...]) -> Tensor:
+def at(x: Tensor, region: Region) -> Tensor:
     """View a region of ``(b, c, ...)``."""
     return x[(slice(None), slice(None), *region)]
 

@@ -1,0 +1,282 @@
+"""A block that walks over its state in strips is the same block, for less memory."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from invrim import InvertibleChain, ReversibleBlock
+from invrim.invertible import Grid
+from invrim.invertible.footprint import LiveBytes
+from invrim.layers import ResidualNet, net_in_strips, patches, residual
+from invrim.layers.strips import Strips, strips_of
+from invrim.layers.tiles import at
+from invrim.testing import assert_inverse, assert_same_gradients
+
+CASES = {
+    "1d": ((29,), 1),
+    "1d, ragged": ((50,), 3),
+    "2d": ((19, 11), 1),
+    "2d, ragged": ((37, 11), 2),
+    "2d, a last strip of one cell": ((17, 5), 1),
+    "2d, a last patch of one voxel": ((33, 10), 4),
+    "2d, a stride per axis": ((35, 11), (2, 1)),
+    "2d, one voxel": ((1, 1), 2),
+    "3d": ((5, 9, 20), 1),
+    "3d, ragged": ((5, 9, 37), 2),
+    "3d, a stride per axis": ((5, 9, 28), (2, 1, 3)),
+}
+"""Space and stride."""
+
+every_case = pytest.mark.parametrize(("space", "stride"), CASES.values(), ids=CASES)
+
+
+@pytest.fixture
+def thin(monkeypatch) -> None:
+    """Strips as thin as they get."""
+    monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (1.0, 1.0)})
+
+
+def blocks(count: int, space, stride, tile="auto", channels: int = 5) -> list[ReversibleBlock]:
+    """The same weights whatever the tile."""
+    torch.manual_seed(count)
+    return [ReversibleBlock(channels, 4 + i % 2, stride, ndim=len(space), tile=tile) for i in range(count)]
+
+
+def state(space, channels: int = 5, dtype: torch.dtype = torch.double) -> Tensor:
+    return torch.randn(2, channels, *space, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+# The division.
+
+
+@pytest.mark.parametrize(
+    ("space", "stride", "cells", "expected"),
+    [
+        ((100,), (1,), 100, Strips(1, 2, 1, 100, 100)),
+        ((100,), (1,), 99, Strips(1, 2, 1, 100, 50)),
+        ((100, 64), (1, 1), 1024, Strips(2, 2, 1, 100, 14)),
+        ((100, 64), (1, 1), 1, Strips(2, 2, 1, 100, 8)),
+        ((101, 64), (4, 2), 300, Strips(2, 2, 4, 26, 9)),
+        ((4, 64), (1, 1), 1, Strips(2, 2, 1, 4, 4)),
+        ((8, 32, 64), (1, 1, 1), 8 * 32 * 20, Strips(3, 4, 1, 64, 16)),
+        ((8, 32, 64), (1, 2, 2), 1, Strips(3, 4, 2, 32, 8)),
+    ],
+)
+def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expected):
+    assert strips_of(space, stride, cells) == expected
+
+
+@every_case
+def test_strips_cover_the_space_once(space, stride):
+    net = ResidualNet(1, 1, 1, stride, ndim=len(space))
+    strips, count = strips_of(space, net.stride, 1), torch.zeros(1, 1, *space)
+    regions, parts = list(strips.regions(count)), strips.of(count)
+    assert len(regions) == len(parts) == strips.count
+    for region, part in zip(regions, parts, strict=True):
+        assert at(count, region).data_ptr() == part.data_ptr()
+        assert at(count, region).shape == part.shape
+        part.add_(1)
+    assert (count == 1).all()
+
+
+def test_nets_of_lower_precision_and_smaller_batches_are_given_thicker_strips(monkeypatch):
+    monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (800e3, 800e3)})
+    (block,), z = blocks(1, (512, 32), 1), state((512, 32), dtype=torch.float32)
+    thickness = block.net.strips(z).thickness
+    assert block.net.strips(z[:1]).thickness >= 1.8 * thickness
+    assert block.net.strips(z.double()).thickness <= 0.6 * thickness
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block.net.strips(z).thickness >= 1.8 * thickness
+
+
+# The laws.
+
+
+@every_case
+def test_a_chain_keeps_the_laws(space, stride, thin):
+    """Plain autograd evaluates the nets whole: the comparison is with the block without strips."""
+    chain = InvertibleChain(blocks(3, space, stride)).double()
+    assert_inverse(chain, state(space))
+    assert_same_gradients(chain, state(space))
+
+
+@every_case
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
+def test_exact_states_come_back_bit_for_bit(space, stride, bf16, thin):
+    steps = blocks(4, space, stride)
+    chain, grid = InvertibleChain(steps, backprop="exact"), Grid.of(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.no_grad():
+            states = chain(state(space, dtype=torch.float32), return_states=range(4))
+        z, grad = states[-1].clone(), torch.ones_like(states[-1])
+        for number in (3, 2, 1):
+            assert torch.equal(steps[number].inverse_exact(z.clone(), grid), states[number - 1])
+            z, grad, _ = steps[number].pull_back_exact(z, grad, grid)
+            assert torch.equal(z, states[number - 1])
+
+
+def gradients(backprop: str, tile, precision: torch.dtype | None = None) -> list[Tensor]:
+    chain = InvertibleChain(blocks(6, (37, 11), 2, tile), backprop=backprop)
+    chain, z = (chain, state((37, 11), dtype=torch.float32)) if precision else (chain.double(), state((37, 11)))
+    with torch.autocast("cpu", precision, enabled=precision is not None):
+        out = chain(z.requires_grad_())
+    return list(torch.autograd.grad(out.sin().sum(), [z, *chain.parameters()]))
+
+
+@pytest.mark.parametrize(("backprop", "tolerance"), [("invert", 1e-10), ("exact", 1e-7)])
+def test_weights_are_trained_alike_with_and_without_strips(backprop, tolerance, thin):
+    """On the grid of float64, 2e-10 apart, sums in another order may round the other way."""
+    for whole, part in zip(gradients(backprop, None), gradients(backprop, "auto"), strict=True):
+        torch.testing.assert_close(part, whole, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("backprop", ["invert", "exact"])
+def test_bf16_nets_train_in_strips(backprop, thin):
+    """Their rounding is 4e-3; what strips add up is added in float32."""
+    found = (gradients(backprop, tile, torch.bfloat16) for tile in (None, "auto"))
+    for whole, part in zip(*found, strict=True):
+        assert part.dtype == torch.float32
+        assert (part - whole).norm() < 0.05 * whole.norm()
+
+
+@pytest.mark.parametrize("space", [(19, 11), (3, 5, 19)])
+def test_channels_may_lie_last(space, thin, monkeypatch):
+    """As they do in wide nets with AVX-512; what is handed from strip to strip must lie alike."""
+    monkeypatch.setattr(patches, "prefers_channels_last", lambda x, _: x.ndim in (4, 5))
+    chain = InvertibleChain(blocks(2, space, 2)).double()
+    assert_same_gradients(chain, state(space))
+    seen, between = [], Strips.between
+    monkeypatch.setattr(Strips, "between", lambda *given: (seen.append(between(*given)), seen[-1])[1])
+    chain(state(space))
+    layout = torch.channels_last if len(space) == 2 else torch.channels_last_3d
+    assert seen
+    assert all(x.is_contiguous(memory_format=layout) for x in seen)
+
+
+def test_drift_in_float32_stays_what_it_is_whole(thin):
+    """The project's bar for 400 blocks."""
+    assert InvertibleChain(blocks(400, (24, 16), 1)).drift(state((24, 16), dtype=torch.float32)) < 3e-6
+
+
+@pytest.mark.parametrize("frozen", ["mixing", "net", "net.down", "net.middle", "net.up"])
+def test_frozen_parts_receive_no_gradient_and_change_none(frozen, thin):
+    chain = InvertibleChain(blocks(2, (37, 11), 2)).double()
+    chain.steps[0].get_submodule(frozen).requires_grad_(False)
+    assert_same_gradients(chain, state((37, 11)))
+
+
+def test_a_state_that_does_not_lie_in_one_piece(thin):
+    """As one that the caller has transposed, or a part of a larger one."""
+    (block,) = blocks(1, (19, 12), 1)
+    block.double()
+    z = state((12, 19)).transpose(2, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(block(z), block(z.contiguous()))
+    assert_same_gradients(InvertibleChain([block]), z)
+
+
+# What strips pass by.
+
+
+def hooked(net: ResidualNet, calls: list[object]) -> None:
+    net.middle.register_forward_hook(lambda *_: calls.append("middle"))
+
+
+def replaced(net: ResidualNet, calls: list[object]) -> None:
+    class Own(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append("own")
+            return super().forward(x)
+
+    net.middle = Own(net.middle.in_channels, net.middle.out_channels, 3, padding=2, dilation=2).double()
+
+
+def overridden(net: ResidualNet, calls: list[object]) -> None:
+    plain = net.forward
+    net.forward = lambda x: (calls.append("forward"), plain(x))[1]
+
+
+@pytest.mark.parametrize("change", [hooked, replaced, overridden])
+def test_a_net_that_somebody_changed_is_evaluated_as_it_is(change, thin):
+    calls: list[object] = []
+    chain = InvertibleChain(blocks(2, (19, 11), 1)).double()
+    change(chain.steps[0].net, calls)
+    assert chain.steps[0].net.strips(state((19, 11))) is None
+    chain(state((19, 11)).requires_grad_()).sum().backward()
+    assert len(calls) == 2  # forward and backward
+    assert_same_gradients(chain, state((19, 11)))
+
+
+def test_a_copied_net_takes_strips_like_the_original(thin):
+    (block,) = blocks(1, (19, 11), 1)
+    assert copy.deepcopy(block).net.strips(state((19, 11))) == block.net.strips(state((19, 11)))
+
+
+def test_a_net_of_the_users_own_sees_everything_at_once(thin):
+    (block,) = blocks(1, (9, 11), 1)
+    block.net = nn.Conv2d(2, 3, 3, padding=1)
+    chain = InvertibleChain([block]).double()
+    assert_same_gradients(chain, state((9, 11)))
+
+
+# Memory.
+
+
+def peak_in_states(backprop: str, tile, space: tuple[int, ...], stride: int, channels: int, hidden: int) -> float:
+    """Of a training step whose first and last state nobody but the chain holds."""
+    torch.manual_seed(0)
+    steps = [ReversibleBlock(channels, hidden, stride, ndim=len(space), tile=tile) for _ in range(3)]
+    chain, eta = InvertibleChain(steps, backprop=backprop), torch.randn(1, 1, *space, requires_grad=True)
+    with LiveBytes() as live:
+        chain(eta.repeat(1, channels, *(1,) * len(space)))[:, :1].sum().backward()
+    return live.peak / (channels * eta.nbytes)
+
+
+@pytest.mark.parametrize("backprop", ["invert", "exact"])
+@pytest.mark.parametrize(
+    ("space", "stride", "channels", "hidden"),
+    [
+        ((128, 128), 1, 64, 64),
+        ((128, 128), 2, 64, 64),
+        ((96, 96), 1, 64, 64),
+        ((512, 512), 1, 8, 8),
+        ((16, 64, 64), 2, 32, 64),
+    ],
+)
+def test_a_training_step_needs_less_than_five_states(backprop, space, stride, channels, hidden):
+    """The project's bar; parameters and their gradients, and what convolutions copy, among it."""
+    assert (
+        peak_in_states(backprop, "auto", space, stride, channels, hidden)
+        < 5
+        < 0.8 * peak_in_states(backprop, None, space, stride, channels, hidden)
+    )
+
+
+def test_states_that_take_little_are_one_strip():
+    (block,) = blocks(1, (64, 64), 1)
+    assert block.net.strips(state((64, 64), dtype=torch.float32)).count == 1
+
+
+# Teeth.
+
+
+def test_the_gradient_law_rejects_strips_that_do_not_see_their_neighbours(thin, monkeypatch):
+    chain = InvertibleChain(blocks(2, (19, 11), 1)).double()
+    between = Strips.between
+    monkeypatch.setattr(Strips, "between", lambda self, _, x, __: between(self, None, x, None))
+    with pytest.raises(AssertionError, match="'invert' misses 'store' at output"):
+        assert_same_gradients(chain, state((19, 11)))
+
+
+def test_the_gradient_law_rejects_gradients_that_stay_in_their_strip(thin, monkeypatch):
+    chain = InvertibleChain(blocks(2, (19, 11), 1)).double()
+    to_input, last = net_in_strips.NetInStrips._to_input, Strips.last
+    monkeypatch.setattr(
+        net_in_strips.NetInStrips,
+        "_to_input",
+        lambda self, seen, grad: to_input(self, seen, torch.cat([last(self._strips, grad) * 0, grad[:, :, 1:]], dim=2)),
+    )
+    with pytest.raises(AssertionError, match="'invert' misses 'store' at input"):
+        assert_same_gradients(chain, state((19, 11)))
