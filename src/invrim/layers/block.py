@@ -39,8 +39,8 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     n_reflections
         Householder reflections in U.
     tile
-        How G is evaluated, forward and backward. ``"auto"`` walks over the state in strips, as thick as suits the state,
-        and needs the working memory of two of them. They hand on what their neighbours must see, so that nothing is
+        How G is evaluated, forward and backward. ``"auto"`` walks over the state in strips, as thick as suits it, and
+        needs the working memory of two of them. They hand on what their neighbours must see, so that nothing is
         computed twice; a state for which G needs some MB only is one strip. A number, or one per axis, multiples of
         the stride, is the size of tiles in voxels, each with a halo of one cell of the stride: their working memory can
         be smaller still, besides half a state. None evaluates G at once. The map is the same, but for round-off.
