@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -179,9 +180,7 @@ class NetInStrips:
 
     def _to_input(self, seen: _Seen, grad: Tensor) -> Tensor:
         """Backpropagate to the net's input from the middle convolution's output, between layers of the neighbours'."""
-        # Backwards a convolution is one with turned weights. So computed, the zeros around space are not.
-        turned = self._weights["middle"].transpose(0, 1).flip(tuple(range(2, grad.ndim)))
-        grad = self._convolve(grad, turned, None)
+        grad = self._convolve(grad, self._turned, None)
         grad = _aten.threshold_backward(grad, self._strips.inside(seen.hidden), 0)
         if self._wants("down"):
             self._add("down", correlate(grad, seen.patches))
@@ -189,6 +188,12 @@ class NetInStrips:
             self._add("down bias", grad.sum(dim=(0, *range(2, grad.ndim))))
         voxels = mix_from_hidden(self._down.mT, grad).unflatten(1, (self._weights["down"].shape[1], -1))
         return self._lay_out(voxels, seen)
+
+    @cached_property
+    def _turned(self) -> Tensor:
+        """With these weights the middle convolution runs backwards; so computed, the zeros around space are not."""
+        weight = self._weights["middle"]
+        return weight.transpose(0, 1).flip(tuple(range(2, weight.ndim)))
 
     def _convolve(self, between: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         convolved: Tensor = CONVOLVE[between.ndim - 2](between, weight, bias, padding=self._strips.padding)

@@ -36,7 +36,7 @@ _STRIP_BYTES = {"cpu": (6.5e6, 20e6)}
 time, and so does what falls out of the caches."""
 _STRIP_BYTES_ELSEWHERE = (512e6, 512e6)
 """Not measured: kernels that take longer than their launch."""
-_STRIP_STATES = 2.6
+_STRIP_STATES = 2.9
 """What they hold between these bounds, in sizes of the input: with it and its gradient less than five."""
 _CHANNELS_OF_A_BLOCK = 16
 """oneDNN convolves copies of activations with channels in blocks, the last one filled up."""
