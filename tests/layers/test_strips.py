@@ -167,6 +167,15 @@ def test_frozen_parts_receive_no_gradient_and_change_none(frozen, thin):
     assert_same_gradients(chain, state((37, 11)))
 
 
+@pytest.mark.parametrize("channels", [4, 64])
+def test_an_empty_batch_trains_nothing(channels):
+    chain = InvertibleChain(blocks(2, (19, 11), 2, channels=channels))
+    z = torch.zeros(0, channels, 19, 11, requires_grad=True)
+    chain(z).sum().backward()
+    assert z.grad.shape == z.shape
+    assert all((p.grad == 0).all() for p in chain.parameters())
+
+
 def test_a_state_that_does_not_lie_in_one_piece(thin):
     """As one that the caller has transposed, or a part of a larger one."""
     (block,) = blocks(1, (19, 12), 1)

@@ -166,7 +166,7 @@ def mix_into_(z: Tensor, matrix: Tensor, x: Tensor, *, sign: float = 1.0) -> Ten
     """Add ``sign * mix(matrix, x)`` to ``z`` in place, without a tensor in between where ``z`` is contiguous."""
     if not z.is_contiguous():
         return z.add_(mix(matrix, x), alpha=sign)
-    z.view(*z.shape[:2], -1).baddbmm_(each(matrix, x), x.flatten(2), alpha=sign)
+    voxels(z).baddbmm_(each(matrix, x), voxels(x), alpha=sign)
     return z
 
 

@@ -134,7 +134,7 @@ class ResidualNet(nn.Module, Shardable):
             return None
         smallest, largest = _STRIP_BYTES.get(z.device.type, _STRIP_BYTES_ELSEWHERE)
         limit = min(max(_STRIP_STATES * z.nbytes, smallest), largest)
-        cell = self._held_per_cell() * self.precision_on(z).itemsize * len(z)
+        cell = self._held_per_cell() * self.precision_on(z).itemsize * max(len(z), 1)
         return strips_of(z.shape[2:], self.stride, limit / cell)
 
     def _held_per_cell(self) -> int:

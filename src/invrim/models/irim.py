@@ -12,7 +12,7 @@ from invrim.errors import OptionError, ShapeError
 from invrim.invertible import Backprop, Invertible, InvertibleChain
 from invrim.layers.block import ReversibleBlock
 from invrim.layers.data_step import DataStep
-from invrim.layers.in_tiles import evaluate_in_tiles
+from invrim.layers.in_parts import evaluate_in_parts
 from invrim.layers.link import fold, to_channels, to_images, unfold
 from invrim.layers.residual import ResidualNet
 from invrim.layers.scaling import nonzero, per_sample
@@ -258,7 +258,7 @@ class IRIM(Reconstructor, Shardable):
         """Read the complex images, ``(b, images, ...)`` or a combined one ``(b, 1, ...)``, off the final state."""
         if self.head is not None:
             tile = None if self.chain.backprop == "store" else self.tile  # which is plain autograd
-            return to_images(evaluate_in_tiles(self.head, z, tile).to(z.dtype))
+            return to_images(evaluate_in_parts(self.head, z, tile).to(z.dtype))
         n_eta = 2 * self.images * self.multiplicity
         return to_images(z[:, :n_eta] if self.eta_only else z)[:, : self.images]
 

@@ -18,7 +18,7 @@ from invrim.layers.tiles import Region, Tile, TileOption, at, spread_into_, tile
 
 
 @torch.compiler.disable
-def evaluate_in_tiles(net: ResidualNet, x: Tensor, tile: TileOption) -> Tensor:
+def evaluate_in_parts(net: ResidualNet, x: Tensor, tile: TileOption) -> Tensor:
     """Apply the net to ``x`` ``(b, in_channels, ...)``, in strips or tiles as `invrim.ReversibleBlock` takes them.
 
     Result and gradients are those of ``net(x)``, up to round-off, and where there is one part only it is that. The
