@@ -84,14 +84,12 @@ def strips_of(space: Sequence[int], stride: Sequence[int], cells: float) -> Stri
     """Divide a space of so many voxels along each axis into strips of about so many cells."""
     # In 3D along the last axis, where no strip makes torch unfold what it convolves: it does, on a CPU and into 27
     # copies, where batch x channels x z x y is at most 20,480. Else along the first, where strips lie in one piece.
-    axis, block = (2, _BLOCK) if len(space) == 3 else (0, 1)
+    axis = 2 if len(space) == 3 else 0
     layers = [ceil(n / d) for n, d in zip(space, stride, strict=True)]
     length = layers.pop(axis)
     count = ceil(length * prod(layers) / cells)
-    thickness = max(block * round(length / (count * block)), _BLOCK) if count > 1 else length
-    return Strips(len(space), 2 + axis, stride[axis], length, min(thickness, length))
+    return Strips(len(space), 2 + axis, stride[axis], length, min(max(ceil(length / count), _THINNEST), length))
 
 
-_BLOCK = 8
-"""Cells. Along the last axis kernels compute so many at a time: a convolution of 7 takes a fifth more time than of 8.
-And in strips of 4 what is done once a strip outweighs the memory that they save."""
+_THINNEST = 8
+"""Cells of a strip: of thinner ones, what is done once a strip outweighs the memory that they save."""
