@@ -33,4 +33,5 @@ def spread_budgets(steps: Sequence[Invertible], z: Tensor, count: int) -> list[i
     """Spread budgets evenly between what inverting every step needs and what storing every step needs."""
     found = footprints(steps, z, None)
     peaks = [peak(found, inverted, []) for inverted in range(len(steps) + 1)]
-    return [round(part) for part in torch.linspace(min(peaks), max(peaks), count).double().tolist()]
+    parts = torch.linspace(min(peaks), max(peaks), count, dtype=torch.double)  # float32 knows no odd number of so many
+    return [round(part) for part in parts.tolist()]

@@ -38,7 +38,7 @@ def thin(monkeypatch) -> None:
     monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (1.0, 1.0)})
 
 
-def blocks(count: int, space, stride, tile="auto", channels: int = 5) -> list[ReversibleBlock]:
+def blocks(count: int, space, stride, tile="strips", channels: int = 5) -> list[ReversibleBlock]:
     """The same weights whatever the tile."""
     torch.manual_seed(count)
     return [ReversibleBlock(channels, 4 + i % 2, stride, ndim=len(space), tile=tile) for i in range(count)]
@@ -128,14 +128,14 @@ def gradients(backprop: str, tile, precision: torch.dtype | None = None) -> list
 @pytest.mark.parametrize(("backprop", "tolerance"), [("invert", 1e-10), ("exact", 1e-7)])
 def test_weights_are_trained_alike_with_and_without_strips(backprop, tolerance, thin):
     """On the grid of float64, 2e-10 apart, sums in another order may round the other way."""
-    for whole, part in zip(gradients(backprop, None), gradients(backprop, "auto"), strict=True):
+    for whole, part in zip(gradients(backprop, None), gradients(backprop, "strips"), strict=True):
         torch.testing.assert_close(part, whole, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("backprop", ["invert", "exact"])
 def test_bf16_nets_train_in_strips(backprop, thin):
     """Their rounding is 4e-3; what strips add up is added in float32."""
-    found = (gradients(backprop, tile, torch.bfloat16) for tile in (None, "auto"))
+    found = (gradients(backprop, tile, torch.bfloat16) for tile in (None, "strips"))
     for whole, part in zip(*found, strict=True):
         assert part.dtype == torch.float32
         assert (part - whole).norm() < 0.05 * whole.norm()
@@ -218,6 +218,14 @@ def test_a_net_that_somebody_changed_is_evaluated_as_it_is(change, thin):
     assert_same_gradients(chain, state((19, 11)))
 
 
+def test_parts_of_a_shard_take_no_strips(thin):
+    """They would have to be handed on from process to process."""
+    (block,) = blocks(1, (19, 11), 1)
+    block.net.shard = object()
+    assert block.net.strips(state((19, 11))) is None
+    assert len(block._tiles(state((19, 11)))) == 1
+
+
 def test_a_copied_net_takes_strips_like_the_original(thin):
     (block,) = blocks(1, (19, 11), 1)
     assert copy.deepcopy(block).net.strips(state((19, 11))) == block.net.strips(state((19, 11)))
@@ -257,7 +265,7 @@ def peak_in_states(backprop: str, tile, space: tuple[int, ...], stride: int, cha
 def test_a_training_step_needs_less_than_five_states(backprop, space, stride, channels, hidden):
     """The project's bar; parameters and their gradients, and what convolutions copy, among it."""
     assert (
-        peak_in_states(backprop, "auto", space, stride, channels, hidden)
+        peak_in_states(backprop, "strips", space, stride, channels, hidden)
         < 5
         < 0.8 * peak_in_states(backprop, None, space, stride, channels, hidden)
     )
