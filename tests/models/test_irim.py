@@ -5,6 +5,7 @@ import torch
 
 from invrim import IRIM, CartesianMRI, LeastSquares
 from invrim.errors import OptionError, ShapeError
+from invrim.layers import residual
 from invrim.layers.step_code import StepCode
 from invrim.operators import FourierTransform, SamplingMask, conjugate_gradient
 from invrim.testing import assert_inverse, assert_same_gradients
@@ -194,8 +195,10 @@ def test_cg_iterations_below_zero():
         model(cg_iterations=-1)
 
 
-def test_tiles_do_not_change_the_reconstruction():
-    whole, tiled = model(tile=None), model(tile=4)
+@pytest.mark.parametrize("tile", [4, "strips"])
+def test_tiles_and_strips_do_not_change_the_reconstruction(tile, monkeypatch):
+    monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (1.0, 1.0)})
+    whole, tiled = model(tile=None), model(tile=tile)
     images, gradients = [], []
     for machine in (tiled, whole):
         images.append(machine(measurement()))
