@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from invrim import InvertibleChain, ReversibleBlock
-from invrim.invertible import Grid
 from invrim.invertible.footprint import LiveBytes
 from invrim.layers import ResidualNet, net_in_strips, patches, residual
 from invrim.layers.strips import Strips, strips_of
 from invrim.layers.tiles import at
 from invrim.testing import assert_inverse, assert_same_gradients
+from layers import parts
+from layers.parts import assert_exact_states_come_back, state
 
 CASES = {
     "1d": ((29,), 1),
@@ -39,13 +40,7 @@ def thin(monkeypatch) -> None:
 
 
 def blocks(count: int, space, stride, tile="strips", channels: int = 5) -> list[ReversibleBlock]:
-    """The same weights whatever the tile."""
-    torch.manual_seed(count)
-    return [ReversibleBlock(channels, 4 + i % 2, stride, ndim=len(space), tile=tile) for i in range(count)]
-
-
-def state(space, channels: int = 5, dtype: torch.dtype = torch.double) -> Tensor:
-    return torch.randn(2, channels, *space, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    return parts.blocks(count, space, stride, tile, channels)
 
 
 # The division.
@@ -105,16 +100,7 @@ def test_a_chain_keeps_the_laws(space, stride, thin):
 @every_case
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 def test_exact_states_come_back_bit_for_bit(space, stride, bf16, thin):
-    steps = blocks(4, space, stride)
-    chain, grid = InvertibleChain(steps, backprop="exact"), Grid.of(torch.float32)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        with torch.no_grad():
-            states = chain(state(space, dtype=torch.float32), return_states=range(4))
-        z, grad = states[-1].clone(), torch.ones_like(states[-1])
-        for number in (3, 2, 1):
-            assert torch.equal(steps[number].inverse_exact(z.clone(), grid), states[number - 1])
-            z, grad, _ = steps[number].pull_back_exact(z, grad, grid)
-            assert torch.equal(z, states[number - 1])
+    assert_exact_states_come_back(space, stride, "strips", bf16=bf16)
 
 
 def gradients(backprop: str, tile, precision: torch.dtype | None = None) -> list[Tensor]:

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.errors import OptionError
-from invrim.invertible import Grid
 from invrim.invertible.footprint import LiveBytes
 from invrim.layers import ResidualNet, residual
 from invrim.layers import tiles as tiles_module
 from invrim.layers.tiles import TileOption, at, fitting_tile, tile_per_axis, tiles_of
 from invrim.testing import assert_inverse, assert_same_gradients
+from layers.parts import assert_exact_states_come_back, blocks, state
 
 CASES = {
     "1d": ((13,), 1, 4),
@@ -31,16 +31,6 @@ CASES = {
 """Space, stride, tile."""
 
 every_case = pytest.mark.parametrize(("space", "stride", "tile"), CASES.values(), ids=CASES)
-
-
-def blocks(count: int, space, stride, tile, channels: int = 5) -> list[ReversibleBlock]:
-    """The same weights whatever the tile."""
-    torch.manual_seed(count)
-    return [ReversibleBlock(channels, 4 + i % 2, stride, ndim=len(space), tile=tile) for i in range(count)]
-
-
-def state(space, channels: int = 5, dtype: torch.dtype = torch.double) -> Tensor:
-    return torch.randn(2, channels, *space, dtype=dtype, generator=torch.Generator().manual_seed(1))
 
 
 @every_case
@@ -80,16 +70,7 @@ def test_a_chain_in_tiles_keeps_the_laws(space, stride, tile):
 @every_case
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 def test_exact_states_come_back_bit_for_bit(space, stride, tile, bf16):
-    steps = blocks(4, space, stride, tile)
-    chain, grid = InvertibleChain(steps, backprop="exact"), Grid.of(torch.float32)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        with torch.no_grad():
-            states = chain(state(space, dtype=torch.float32), return_states=range(4))
-        z, grad = states[-1].clone(), torch.ones_like(states[-1])
-        for number in (3, 2, 1):
-            assert torch.equal(steps[number].inverse_exact(z.clone(), grid), states[number - 1])
-            z, grad, _ = steps[number].pull_back_exact(z, grad, grid)
-            assert torch.equal(z, states[number - 1])
+    assert_exact_states_come_back(space, stride, tile, bf16=bf16)
 
 
 def gradients(backprop: str, tile: int | None) -> list[Tensor]:

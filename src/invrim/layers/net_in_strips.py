@@ -8,7 +8,6 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from invrim.invertible import trainable
@@ -24,8 +23,8 @@ _aten = torch.ops.aten
 class _Seen(NamedTuple):
     """A strip up to the middle convolution."""
 
-    space: tuple[slice, ...]
-    """Voxels of the input, without those that fill the last patches."""
+    sizes: torch.Size
+    """Of the input along each axis, in voxels."""
     patches: Tensor
     hidden: Tensor
     """After the first ReLU, between layers of the neighbours'."""
@@ -79,7 +78,7 @@ class NetInStrips:
         """
         for seen in self._see(z, read):
             _, voxels = self._speak(seen)
-            yield self._lay_out(F.glu(voxels, dim=1) if self._net.gated else voxels, seen)
+            yield self._net.finish(voxels, seen.sizes)
 
     def pull_back(
         self, z: Tensor, read: Callable[[Tensor], Tensor], receive: Callable[[Tensor], Tensor]
@@ -124,18 +123,18 @@ class NetInStrips:
         parts = self._strips.of(z)
         for part, later in zip_longest(parts, parts[1:]):
             x = read(part)
-            space = tuple(slice(n) for n in x.shape[2:])
+            sizes = x.shape[2:]
             patches, hidden = self._look(x)
             del x
             after = None if later is None else self._look(read(self._strips.first(later, self._strips.stride)))[1]
             between, before = self._strips.between(before, hidden, after), self._strips.last(hidden)
             del hidden
-            yield _Seen(space, patches, between)
+            yield _Seen(sizes, patches, between)
             del patches, between
 
     def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches of an input, and what the first ReLU makes of them."""
-        patches = gather_patches(self._net.fill_patches(x).to(self._precision), self._net.stride)
+        patches = self._gather(x)
         return patches, mix_into_hidden(self._down, patches, self._weights["down bias"]).relu_()
 
     def _speak(self, seen: _Seen) -> tuple[Tensor, Tensor]:
@@ -143,16 +142,14 @@ class NetInStrips:
         h = self._convolve(seen.hidden, self._weights["middle"], self._weights["middle bias"]).relu_()
         return h, mix_from_hidden(self._up.mT, h).unflatten(1, (self._weights["up"].shape[1], -1))
 
-    def _lay_out(self, voxels: Tensor, seen: _Seen) -> Tensor:
-        return at(lay_out_patches(voxels, self._net.stride), seen.space)
+    def _gather(self, x: Tensor) -> Tensor:
+        return gather_patches(self._net.fill_patches(x).to(self._precision), self._net.stride)
 
     def _to_middle(self, seen: _Seen, receive: Callable[[Tensor], Tensor]) -> Tensor:
         """Backpropagate from the output to the middle convolution's; return the gradient of that."""
         h, voxels = self._speak(seen)
-        grad = receive(self._lay_out(F.glu(voxels, dim=1) if self._net.gated else voxels, seen))
-        patches = gather_patches(self._net.fill_patches(grad).to(self._precision), self._net.stride)
-        grad = patches.unflatten(1, (grad.shape[1], -1))
-        del patches
+        grad = receive(self._net.finish(voxels, seen.sizes))
+        grad = self._gather(grad).unflatten(1, (grad.shape[1], -1))
         if self._net.gated:
             grad = _aten.glu_backward(grad, voxels, 1)
         del voxels
@@ -187,7 +184,7 @@ class NetInStrips:
         if self._wants("down bias"):
             self._add("down bias", grad.sum(dim=(0, *range(2, grad.ndim))))
         voxels = mix_from_hidden(self._down.mT, grad).unflatten(1, (self._weights["down"].shape[1], -1))
-        return self._lay_out(voxels, seen)
+        return at(lay_out_patches(voxels, self._net.stride), tuple(slice(n) for n in seen.sizes))
 
     @cached_property
     def _turned(self) -> Tensor:

@@ -122,8 +122,12 @@ class ResidualNet(nn.Module, Shardable):
         h = F.relu(_pad(h, [(before - n, after - n) for (before, after), n in zip(zeros, padding, strict=True)]))
         h = F.relu_(self._convolve(h, padding))
         y: Tensor = self.up(h)
-        y = lay_out_patches(F.glu(y, dim=1) if self.gated else y, self.stride)  # gated first: half as much to lay out
-        return at(y, tuple(slice(n) for n in (x.shape[2:] if tile is None else tile.sizes)))
+        return self.finish(y, x.shape[2:] if tile is None else tile.sizes)
+
+    def finish(self, y: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Gate what the last convolution made, ``(b, width, voxels of a patch, ...)``, and lay out so many voxels."""
+        y = F.glu(y, dim=1) if self.gated else y  # first: half as much to lay out
+        return at(lay_out_patches(y, self.stride), tuple(slice(n) for n in sizes))
 
     def tiles(self, z: Tensor, tile: tuple[int, ...] | Named | None) -> list[Tile]:
         """Divide the space of ``(b, c, ...)`` into tiles as large as said; a shard is never cut along its axis."""

@@ -50,7 +50,7 @@ class IRIMOptions:
     """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
     tile: int | tuple[int, ...] | Literal["auto", "strips"] | None = "auto"
     """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole, "auto" in
-    parts where it would need much memory."""
+    parts where it would need much memory, "strips" in parts that hand on what their neighbours must see."""
 
 
 @dataclass(frozen=True, kw_only=True)
