@@ -132,6 +132,32 @@ def test_measuring_leaves_nothing_behind():
     assert all(p.grad is None for p in chain.parameters())
 
 
+def thrifty_blocks() -> list[ReversibleBlock]:
+    """Blocks that take less inverted than one of them takes stored."""
+    torch.manual_seed(0)
+    return [ReversibleBlock(6, 24, tile=16) for _ in range(4)]
+
+
+def test_measuring_keeps_the_budget():
+    z, steps = torch.randn(1, 6, 64, 64, requires_grad=True), thrifty_blocks()
+    found = footprints(steps, z, None)
+    budget = int(peak(found, len(steps), []))
+    assert min(step.backward for step in found) > 1.5 * budget
+    with LiveBytes() as live:
+        InvertibleChain(steps, memory_budget=budget)(z)
+    assert live.peak <= budget
+
+
+def test_what_is_stored_no_further_than_the_budget_is_not_planned_for():
+    z, steps = torch.randn(1, 6, 64, 64), thrifty_blocks()
+    budget = int(peak(footprints(steps, z, None), len(steps), []))
+    found = footprints(steps, z, None, budget)
+    assert [peak(found, inverted, []) for inverted in range(len(steps))] == [float("inf")] * len(steps)
+    assert peak(found, len(steps), []) == budget
+    with pytest.raises(MemoryBudgetError, match=f"at least {budget / 1e6:.1f}"):
+        InvertibleChain(steps, memory_budget=budget // 2)(z.requires_grad_())
+
+
 def test_the_outermost_chain_decides():
     z, steps = large_state(), blocks()
     inner = InvertibleChain(steps[:4], memory_budget=1)

@@ -46,8 +46,9 @@ def inverted_steps(footprints: Sequence[Footprint], budget: int, kept: Collectio
     )
 
 
-def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) -> int:
-    """Bytes at the peak of a forward and a backward pass in which the first ``inverted`` steps are inverted."""
+def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) -> float:
+    """Bytes at the peak of a forward and a backward pass in which the first ``inverted`` steps are inverted; infinite
+    if one of the others takes too much when it is stored."""
     last = len(footprints) - 1
     outputs = [step.output for step in footprints]
     ends = 2 * outputs[last]  # the chain's output and its gradient are in the caller's hands until the end
@@ -56,8 +57,10 @@ def peak(footprints: Sequence[Footprint], inverted: int, kept: Collection[int]) 
     walked = [ends + held + step.inverted for step in footprints[:inverted]]
     # State and gradient are copied there, one after the other, and one original at a time is there beside them.
     walked += [ends + held + 3 * outputs[index] for index in handed_over]
-    stored, before = [0], held + sum(outputs[index] for index in handed_over - {*kept})
+    stored: list[float] = [0]
+    before: float = held + sum(outputs[index] for index in handed_over - {*kept})
     for index, step in enumerate(footprints[inverted:], inverted):
         stored.append(before + max(step.forward, step.backward) + (ends if index < last else 0))
         before += step.kept
-    return math.ceil((1 + _OVERHEAD) * max(*walked, *stored))
+    most = (1 + _OVERHEAD) * max(*walked, *stored)
+    return math.ceil(most) if math.isfinite(most) else most

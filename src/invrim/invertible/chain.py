@@ -172,7 +172,8 @@ class InvertibleChain(Invertible):
             return len(steps)
         key = (situation(steps, z, context), tuple(wanted), self.memory_budget)
         if key not in self._decided:
-            self._decided[key] = inverted_steps(footprints(steps, z, context), self.memory_budget, kept=wanted)
+            found = footprints(steps, z, context, self.memory_budget)
+            self._decided[key] = inverted_steps(found, self.memory_budget, kept=wanted)
         return self._decided[key]
 
     def _evaluate(self, arithmetic: Floating, step: Invertible, z: Tensor, context: object) -> Tensor:

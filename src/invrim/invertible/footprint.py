@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from invrim.invertible.base import Invertible, evaluate, trainable, vector_jacobian
 from invrim.invertible.randomness import Randomness, replay, rewind
@@ -18,26 +20,38 @@ from invrim.invertible.randomness import Randomness, replay, rewind
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 
 
+class _TooLarge(Exception):  # noqa: N818, ends a measurement and reaches nobody
+    """What is measured needs more than it may."""
+
+
 class LiveBytes(TorchDispatchMode):
     """Count the bytes of the tensors made inside this context, as they come and go.
 
     Every storage counts once. Scratch space of kernels is not seen; a convolution is taken to copy all that it is
     given into a layout of its own, as it does on the CPU.
+
+    Parameters
+    ----------
+    limit
+        Of the bytes alive, scratch space included: an operation that would pass it is not begun, but raises.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float = math.inf) -> None:
         super().__init__()
         self.now = 0
         self.peak = 0
+        self._limit = limit
         self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = _storages((args, kwargs))
-        result = func(*args, **(kwargs or {}))
+        given, kwargs = _storages((args, kwargs)), kwargs or {}
+        scratch = sum(storage.nbytes() for storage in given.values()) if func in _CONVOLUTIONS else 0
+        if math.isfinite(self._limit) and self.now + scratch + _result_bytes(func, args, kwargs) > self._limit:
+            raise _TooLarge
+        result = func(*args, **kwargs)
         for key, storage in _storages(result).items():
             if key not in given and key not in self._alive:
                 self._count(key, storage)
-        scratch = sum(storage.nbytes() for storage in given.values()) if func in _CONVOLUTIONS else 0
         self.peak = max(self.peak, self.now + scratch)
         return result
 
@@ -58,15 +72,15 @@ class Footprint:
 
     output: int
     """Of the state that it makes."""
-    kept: int
-    """Of its graph, the output included, when it is stored."""
-    forward: int
-    """At the peak of the stored step's forward pass."""
-    backward: int
-    """At the peak of its backward pass, what was kept and the output's gradient included."""
     inverted: int
     """At the peak of its forward pass without a graph, and of the walk back over it, a copy of the output and both
     gradients included."""
+    kept: float
+    """Of its graph, the output included, when it is stored; infinite, as are the next two, if too much."""
+    forward: float
+    """At the peak of the stored step's forward pass."""
+    backward: float
+    """At the peak of its backward pass, what was kept and the output's gradient included."""
 
 
 def situation(steps: Sequence[Invertible], z: Tensor, context: object) -> Hashable:
@@ -79,21 +93,44 @@ def situation(steps: Sequence[Invertible], z: Tensor, context: object) -> Hashab
     )  # fmt: skip
 
 
-def footprints(steps: Sequence[Invertible], z: Tensor, context: object) -> list[Footprint]:
-    """Run every step once in either way, and forget what it computed; random generators stay where they are."""
+def footprints(steps: Sequence[Invertible], z: Tensor, context: object, budget: float = math.inf) -> list[Footprint]:
+    """Run every step once in either way, and forget what it computed; random generators stay where they are.
+
+    Measuring keeps a budget, too: a step is not stored, or not to the end, where that takes more, but for as much as
+    inverting the step takes anyway.
+    """
     found = []
     state = z.detach()
     with replay(Randomness.now(z.device)):
         for step in steps:
-            output, kept, forward, backward = _stored(step, state, context)
-            inverted = _inverted(step, state, output, context)
-            found.append(Footprint(_size(output), kept, forward, backward, inverted))
-            state = output
+            output, inverted = _inverted(step, state, context)
+            limit = max(budget, inverted + 2 * output) - _size(state)
+            state, kept, forward, backward = _stored(step, state, context, limit)
+            found.append(Footprint(output, inverted, kept, forward, backward))
     return found
 
 
-def _stored(step: Invertible, z: Tensor, context: object) -> tuple[Tensor, int, int, int]:
-    with LiveBytes() as live, torch.enable_grad():
+def _inverted(step: Invertible, z: Tensor, context: object) -> tuple[int, int]:
+    with LiveBytes() as live, torch.no_grad():
+        rewind()
+        out = step.forward_(z.clone(), context)
+        output = _size(out)
+        rewind()
+        step.pull_back(out, torch.zeros_like(out), context)
+        return output, live.peak
+
+
+def _stored(step: Invertible, z: Tensor, context: object, limit: float) -> tuple[Tensor, float, float, float]:
+    rewind()
+    with suppress(_TooLarge):  # the graph is gone behind it, as far as it came
+        return _differentiated(step, z, context, limit)
+    rewind()
+    with torch.no_grad():
+        return evaluate(step, z, context), math.inf, math.inf, math.inf
+
+
+def _differentiated(step: Invertible, z: Tensor, context: object, limit: float) -> tuple[Tensor, int, int, int]:
+    with LiveBytes(limit) as live, torch.enable_grad():
         at = z.detach().requires_grad_()
         out = evaluate(step, at, context)
         kept, forward = live.now, live.peak
@@ -103,13 +140,20 @@ def _stored(step: Invertible, z: Tensor, context: object) -> tuple[Tensor, int, 
         return out.detach(), kept, forward, live.peak
 
 
-def _inverted(step: Invertible, z: Tensor, output: Tensor, context: object) -> int:
-    with LiveBytes() as live, torch.no_grad():
-        rewind()
-        step.forward_(z.clone(), context)
-        rewind()
-        step.pull_back(output.clone(), torch.zeros_like(output), context)
-        return live.peak
+def _result_bytes(func: Any, args: Any, kwargs: Any) -> int:
+    """Bytes of what an operation will make, found with tensors that have no data; 0 for one that wants to see data."""
+    with _disable_current_modes():  # who counts around this one would count them
+        args, kwargs = tree_map_only(Tensor, _without_data, (args, kwargs))
+        kwargs |= {name: torch.device("meta") for name in kwargs if name == "device"}
+        try:
+            made = _storages(func(*args, **kwargs))
+        except (NotImplementedError, RuntimeError):
+            return 0
+        return sum(made[key].nbytes() for key in made.keys() - _storages((args, kwargs)).keys())
+
+
+def _without_data(t: Tensor) -> Tensor:
+    return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
 
 
 def _size(z: Tensor) -> int:
