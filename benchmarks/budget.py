@@ -59,10 +59,11 @@ def main() -> None:
 def grown(options: argparse.Namespace) -> int:
     """Growth of the resident set during one training step, above parameters, gradients and the input.
 
-    What the libraries keep for good once they have seen a shape, some 10 MB, is there before.
+    What the libraries keep for good once they have seen a shape, or an exception, some 10 MB, is there before.
     """
     z, chain = state(options), InvertibleChain(blocks(options), memory_budget=options.measure)
-    step(InvertibleChain(blocks(options)[:2], memory_budget="1TB"), z)
+    for budget in ("1TB", options.measure):
+        step(InvertibleChain(blocks(options)[:2], memory_budget=budget), z)
     for tensor in (z, *chain.parameters()):
         tensor.grad = torch.zeros_like(tensor)
     forget_peak()
