@@ -163,11 +163,17 @@ def mix(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def mix_into_(z: Tensor, matrix: Tensor, x: Tensor, *, sign: float = 1.0) -> Tensor:
-    """Add ``sign * mix(matrix, x)`` to ``z`` in place, without a tensor in between where ``z`` is contiguous."""
-    if not z.is_contiguous():
+    """Add ``sign * mix(matrix, x)`` to ``z`` in place, without a tensor in between where space lies in one piece."""
+    if not _is_one_piece(z):
         return z.add_(mix(matrix, x), alpha=sign)
     voxels(z).baddbmm_(each(matrix, x), voxels(x), alpha=sign)
     return z
+
+
+def _is_one_piece(z: Tensor) -> bool:
+    """Whether the voxels of a channel of ``(b, c, ...)`` lie one after another, so that `voxels` is a view."""
+    sizes, strides = z.shape[2:], z.stride()[2:]
+    return all(step == n * finer for step, n, finer in zip(strides, sizes[1:], strides[1:], strict=False))
 
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
