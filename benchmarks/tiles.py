@@ -1,12 +1,12 @@
-"""What do tiles save at the peak of a training step, and what do they cost?
+"""What do strips and tiles save at the peak of a training step, and what do they cost?
 
 python benchmarks/tiles.py                                   # everything: half an hour of one core
 python benchmarks/tiles.py --cases 2d-deep --keep benchmarks/results/tiles.json   # this anew, others as they are
 
-Nets are evaluated whole, in the tiles that blocks choose by themselves, and in given ones. Peaks are those of a chain's
-forward and backward pass, in states, each measured in a fresh process: the input state, made as the i-RIM makes it, and
-everything after it count; parameters and their gradients, and what the libraries and the graph itself keep, do not.
-Times are ratios to the same chain with all activations stored, taking turns.
+Nets are evaluated whole, in strips, and in given tiles. Peaks are those of a chain's forward and backward pass, in
+states, each measured in a fresh process: the input state, made as the i-RIM makes it, and everything after it count;
+parameters and their gradients, and what the libraries and the graph itself keep, do not. Times are ratios to the same
+chain with all activations stored, taking turns.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from torch import Tensor
 
 from envelope import RESULTS, write_results
 from invrim import InvertibleChain, ReversibleBlock
+from invrim.layers.strips import Strips
 from invrim.layers.tiles import TileOption
 from invrim.planning.memory import forget_peak, growth_during, run_apart
 from invrim.report.provenance import collect_provenance
 from stopwatch import cpu_seconds
 
-QUESTION = "What do tiles save at the peak of a training step, and what do they cost?"
+QUESTION = "What do strips and tiles save at the peak of a training step, and what do they cost?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,9 @@ CASES = {
     "3d-stride1": Case(channels=32, hidden=32, stride=1, space=(64, 128, 128), tile=32),
     "3d-stride2": Case(channels=32, hidden=64, stride=2, space=(64, 128, 128), tile=32),
     "3d-bf16": Case(channels=32, hidden=32, stride=1, space=(64, 128, 128), tile=32, bf16=True),
+    "2d-small1": Case(channels=64, hidden=64, stride=1, space=(128, 128)),
+    "2d-small2": Case(channels=64, hidden=64, stride=2, space=(128, 128)),
+    "3d-small2": Case(channels=32, hidden=64, stride=2, space=(16, 64, 64)),
     "2d-middle1": Case(channels=64, hidden=64, stride=1, space=(256, 256)),
     "2d-middle2": Case(channels=64, hidden=64, stride=2, space=(256, 256)),
     "3d-middle1": Case(channels=32, hidden=32, stride=1, space=(32, 96, 96)),
@@ -122,7 +126,7 @@ def measure(name: str, mode: str, repeats: int) -> dict[str, Any]:
         "case": name,
         "mode": mode,
         "commit": collect_provenance()["commit"],
-        "auto_tile": chosen_tile(case),
+        "strips": asdict(strips(case)),
         "state_bytes": state_bytes(case),
         "peak_bytes": bytes_at,
         "peak_states": {key: {d: b / state_bytes(case) for d, b in peaks.items()} for key, peaks in bytes_at.items()},
@@ -130,10 +134,11 @@ def measure(name: str, mode: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def chosen_tile(case: Case) -> tuple[int, ...]:
+def strips(case: Case) -> Strips:
+    """How a block divides the state by itself."""
     (block,) = build(case, "invert", 1, "auto").steps
     with case.precision:
-        return block.net.fitting_tile(torch.empty(1, case.channels, *case.space))
+        return block.net.strips(torch.empty(1, case.channels, *case.space))
 
 
 def peak_apart(name: str, mode: str, depth: int, tiles: str) -> int:
@@ -144,8 +149,8 @@ def peak_apart(name: str, mode: str, depth: int, tiles: str) -> int:
 def peak(name: str, mode: str, depth: int, tiles: str) -> int:
     """Growth of the resident set during one training step.
 
-    Before it come a step of two blocks on a few tiles, for what the libraries keep of a shape, and a step of all
-    blocks on a small space, for the graph.
+    Before it come a step of all blocks on a small space, for the graph, and a step of two blocks, for what the
+    libraries keep of a shape.
     """
     case = CASES[name]
     tile = case.tiles[tiles]
@@ -153,9 +158,10 @@ def peak(name: str, mode: str, depth: int, tiles: str) -> int:
     for parameter in chain.parameters():
         parameter.grad = torch.zeros_like(parameter)
     length = case.tile or 32
-    step(case, build(case, mode, 2, tile), image([min(n, 3 * length) for n in case.space]))
     step(case, chain, image([min(n, length) for n in case.space]))
     eta = image(case.space)
+    step(case, build(case, mode, 2, tile), eta)
+    eta.grad = torch.zeros_like(eta)
     forget_peak()
     return growth_during(lambda: step(case, chain, eta))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from math import ceil
 from typing import Any
 
 from measured import megabytes, origin, table
@@ -84,13 +85,13 @@ def budget_table(result: dict[str, Any]) -> str:
 
 
 def tiles_table(result: dict[str, Any]) -> str:
-    """One line a chain and number of blocks: peak and time whole, in its own tiles and in given ones."""
+    """One line a chain and number of blocks: peak and time whole, in strips and in given tiles."""
     cases = result["results"]["cases"]
     body = []
     for row in result["results"]["measurements"]:
         case, peaks, times = cases[row["case"]], row["peak_states"], row["time_ratios"]
         state = f"{case['channels']} x {_by(case['space'])}, stride {case['stride']}{', bf16' if case['bf16'] else ''}"
-        tiles = {"whole": "`None`", "auto": f'`"auto"`: {_by(row["auto_tile"])}', "given": f"`{case['tile']}`"}
+        tiles = {"whole": "`None`", "auto": f'`"auto"`: {_count(row["strips"])}', "given": f"`{case['tile']}`"}
         for key, at in peaks.items():
             for blocks, peak in at.items():
                 line = [state, f"`{row['mode']}`", tiles[key], f"{int(blocks):,}", f"{peak:.2f}", f"{times[key]:.2f}"]
@@ -98,6 +99,11 @@ def tiles_table(result: dict[str, Any]) -> str:
     head = ["state", "mode", "tile", "blocks", "peak", "time"]
     what = "Peaks in states, time relative to `store`"
     return f"{table(head, body)}\n\n{what}; {origin(result)}."
+
+
+def _count(strips: dict[str, int]) -> str:
+    count = ceil(strips["cells"] / strips["thickness"])
+    return f"{count} strips" if count > 1 else "1 strip"
 
 
 def _by(sizes: list[int]) -> str:

@@ -14,14 +14,14 @@ CASES = {
     "2d": ((9, 11), 1, (4, 3)),
     "2d, ragged": ((9, 11), 2, 4),
     "3d": ((5, 9, 8), 2, 4),
-    "1d, strips": ((50,), 3, "strips"),
-    "2d, strips": ((19, 11), 1, "strips"),
-    "2d, ragged strips": ((37, 11), 2, "strips"),
-    "3d, strips": ((5, 9, 37), 2, "strips"),
+    "1d, strips": ((50,), 3, "auto"),
+    "2d, strips": ((19, 11), 1, "auto"),
+    "2d, ragged strips": ((37, 11), 2, "auto"),
+    "3d, strips": ((5, 9, 37), 2, "auto"),
 }
 """Space, stride, tile."""
 
-in_parts = pytest.mark.parametrize("tile", [3, "strips"], ids=["tiles", "strips"])
+in_parts = pytest.mark.parametrize("tile", [3, "auto"], ids=["tiles", "strips"])
 
 
 @pytest.fixture(autouse=True)
@@ -79,15 +79,15 @@ def test_autograd_keeps_the_input_and_nothing_else_of_its_batch(tile):
 def test_the_peak_is_output_gradient_and_a_part():
     net, x = ResidualNet(8, 8, 2, gated=False), draw(1, 8, 128, 128, dtype=torch.float32)
     peaks = {}
-    for tile in (16, "strips", None):
+    for tile in (16, "auto", None):
         with LiveBytes() as live:
             evaluate_in_parts(net, x, tile).sum().backward()
         peaks[tile] = live.peak / x.nbytes
     assert peaks[16] < 1 + 2 / 8 + 0.3 < 4 < peaks[None]
-    assert peaks["strips"] < 1 + 2 / 8 + 0.6
+    assert peaks["auto"] < 1 + 2 / 8 + 0.6
 
 
-@pytest.mark.parametrize("part", [4, "strips"])
+@pytest.mark.parametrize("part", [4, "auto"])
 @pytest.mark.parametrize("inside", [False, True])
 def test_the_backward_pass_has_the_precision_of_the_forward_pass(inside, part):
     net, x = ResidualNet(3, 4, 2), draw(1, 3, 19, 11, dtype=torch.float32)
@@ -159,11 +159,11 @@ def test_hooks_and_transforms_see_the_net_evaluated_at_once(tile):
 
 def test_a_second_backward_pass_finds_the_same():
     net, x = net_of((19,), 1), draw(1, 3, 19)
-    out = evaluate_in_parts(net, x, "strips").sin().sum()
+    out = evaluate_in_parts(net, x, "auto").sin().sum()
     inputs = [x, *net.parameters()]
     assert_close(torch.autograd.grad(out, inputs, retain_graph=True), torch.autograd.grad(out, inputs))
 
 
 def test_a_space_of_one_part_is_plain_autograd():
     net, x = net_of((7,), 1), draw(1, 3, 7)
-    assert type(evaluate_in_parts(net, x, "strips").grad_fn) is type(net(x).grad_fn)
+    assert type(evaluate_in_parts(net, x, "auto").grad_fn) is type(net(x).grad_fn)

@@ -26,6 +26,7 @@ CASES = {
     "2d, one voxel": ((1, 1), 2),
     "3d": ((5, 9, 20), 1),
     "3d, ragged": ((5, 9, 37), 2),
+    "3d, along z": ((17, 5, 6), 1),
     "3d, a stride per axis": ((5, 9, 28), (2, 1, 3)),
 }
 """Space and stride."""
@@ -39,7 +40,7 @@ def thin(monkeypatch) -> None:
     monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (1.0, 1.0)})
 
 
-def blocks(count: int, space, stride, tile="strips", channels: int = 5) -> list[ReversibleBlock]:
+def blocks(count: int, space, stride, tile="auto", channels: int = 5) -> list[ReversibleBlock]:
     return parts.blocks(count, space, stride, tile, channels)
 
 
@@ -61,6 +62,23 @@ def blocks(count: int, space, stride, tile="strips", channels: int = 5) -> list[
 )
 def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expected):
     assert strips_of(space, stride, cells) == expected
+
+
+@pytest.mark.parametrize(
+    ("slices", "most", "rows", "expected"),
+    [
+        (32, 32 * 64 * 4, 0, (2, 4)),
+        (32, 32 * 64 * 3, 0, (4, 8)),  # along z they would be too large
+        (32, 32 * 64 * 8, 6 * 32 - 1, (2, 4)),
+        (32, 32 * 64 * 8, 6 * 32, (2, 8)),  # of 5, 6 or 7 slices the last strip would be thinner
+        (32, 32 * 64 * 11, 10 * 32, (2, 11)),
+        (32, 32 * 64 * 10, 10 * 32, (4, 8)),
+        (3, 32 * 64 * 4, 0, (2, 3)),
+    ],
+)
+def test_volumes_are_divided_along_z_where_torch_does_not_unfold_the_parts(slices, most, rows, expected):
+    strips = strips_of((slices, 32, 64), (1, 1, 1), 1, most, rows)
+    assert (strips.axis, strips.thickness) == expected
 
 
 @every_case
@@ -100,7 +118,7 @@ def test_a_chain_keeps_the_laws(space, stride, thin):
 @every_case
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 def test_exact_states_come_back_bit_for_bit(space, stride, bf16, thin):
-    assert_exact_states_come_back(space, stride, "strips", bf16=bf16)
+    assert_exact_states_come_back(space, stride, "auto", bf16=bf16)
 
 
 def gradients(backprop: str, tile, precision: torch.dtype | None = None) -> list[Tensor]:
@@ -114,14 +132,14 @@ def gradients(backprop: str, tile, precision: torch.dtype | None = None) -> list
 @pytest.mark.parametrize(("backprop", "tolerance"), [("invert", 1e-10), ("exact", 1e-7)])
 def test_weights_are_trained_alike_with_and_without_strips(backprop, tolerance, thin):
     """On the grid of float64, 2e-10 apart, sums in another order may round the other way."""
-    for whole, part in zip(gradients(backprop, None), gradients(backprop, "strips"), strict=True):
+    for whole, part in zip(gradients(backprop, None), gradients(backprop, "auto"), strict=True):
         torch.testing.assert_close(part, whole, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("backprop", ["invert", "exact"])
 def test_bf16_nets_train_in_strips(backprop, thin):
     """Their rounding is 4e-3; what strips add up is added in float32."""
-    found = (gradients(backprop, tile, torch.bfloat16) for tile in (None, "strips"))
+    found = (gradients(backprop, tile, torch.bfloat16) for tile in (None, "auto"))
     for whole, part in zip(*found, strict=True):
         assert part.dtype == torch.float32
         assert (part - whole).norm() < 0.05 * whole.norm()
@@ -251,7 +269,7 @@ def peak_in_states(backprop: str, tile, space: tuple[int, ...], stride: int, cha
 def test_a_training_step_needs_less_than_five_states(backprop, space, stride, channels, hidden):
     """The project's bar; parameters and their gradients, and what convolutions copy, among it."""
     assert (
-        peak_in_states(backprop, "strips", space, stride, channels, hidden)
+        peak_in_states(backprop, "auto", space, stride, channels, hidden)
         < 5
         < 0.8 * peak_in_states(backprop, None, space, stride, channels, hidden)
     )

@@ -1,7 +1,5 @@
 """Tiles divide the space, and a block evaluated in tiles is the same block."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
@@ -9,9 +7,9 @@ from torch import Tensor
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.errors import OptionError
 from invrim.invertible.footprint import LiveBytes
-from invrim.layers import ResidualNet, residual
+from invrim.layers import ResidualNet
 from invrim.layers import tiles as tiles_module
-from invrim.layers.tiles import TileOption, at, fitting_tile, tile_per_axis, tiles_of
+from invrim.layers.tiles import TileOption, at, tile_per_axis, tiles_of
 from invrim.testing import assert_inverse, assert_same_gradients
 from layers.parts import assert_exact_states_come_back, blocks, state
 
@@ -147,98 +145,6 @@ def test_a_training_step_needs_three_states(backprop):
     """The project's bar, and what parameters and their gradients take."""
     assert peak_in_states(backprop, 16) < 3.1
     assert peak_in_states(backprop, None) > 6
-
-
-# Tiles that a block chooses by itself.
-
-
-@pytest.mark.parametrize(
-    ("space", "stride", "voxels", "rows", "expected"),
-    [
-        ((100,), (1,), 100, 0, (100,)),
-        ((100,), (1,), 99, 0, (50,)),
-        ((64, 128), (1, 1), 4096, 0, (64, 64)),
-        ((64, 128), (1, 4), 4096, 0, (32, 128)),  # in cells of the stride the rows are the longer axis
-        ((9, 9), (2, 2), 50, 0, (6, 6)),  # 5 x 5 cells, halved once each, rounded up
-        ((2, 2), (1, 1), 0.5, 0, (1, 1)),
-        ((2, 2), (2, 2), 0.5, 0, (2, 2)),
-        ((8, 8, 8), (1, 1, 1), 64, 0, (4, 4, 4)),
-        ((8, 8, 8), (1, 1, 1), 64, 32, (4, 8, 2)),
-        ((8, 8, 8), (1, 1, 1), 1, 64, (8, 8, 1)),
-    ],
-)
-def test_a_space_is_halved_across_its_longest_axis_until_a_tile_fits(space, stride, voxels, rows, expected):
-    assert fitting_tile(space, stride, voxels, rows) == expected
-
-
-def one_tile_holds(monkeypatch, size: float) -> None:
-    monkeypatch.setattr(residual, "_TILE_BYTES", {"cpu": size})
-    monkeypatch.setattr(residual, "_UNFOLDED", 0)
-
-
-@every_case
-@pytest.mark.parametrize("size", [2e3, 2e4])
-def test_a_chain_that_chooses_its_tiles_keeps_the_laws(space, stride, tile, size, monkeypatch):
-    one_tile_holds(monkeypatch, size)
-    chain = InvertibleChain(blocks(3, space, stride, "auto")).double()
-    assert_inverse(chain, state(space))
-    assert_same_gradients(chain, state(space))
-
-
-def test_chosen_tiles_are_walked_over_like_given_ones(monkeypatch):
-    (block,), (given,) = blocks(1, (32, 32), 2, "auto"), blocks(1, (32, 32), 2, (16, 32))
-    z = state((32, 32), dtype=torch.float32)
-    one_tile_holds(monkeypatch, 80e3)
-    assert block.net.fitting_tile(z) == (16, 32)
-    with torch.no_grad():
-        assert torch.equal(block(z), given(z))
-        assert not torch.equal(block(z), blocks(1, (32, 32), 2, None)[0](z))
-
-
-def test_small_states_are_one_tile_and_large_ones_take_less_than_five_states(monkeypatch):
-    assert peak_in_states("invert", "auto") == peak_in_states("invert", None) > 6
-    one_tile_holds(monkeypatch, 5e5)  # of the 1.6 MB that the net needs
-    assert 3 < peak_in_states("invert", "auto") < 5
-    assert 3 < peak_in_states("exact", "auto") < 5
-
-
-def test_nets_of_lower_precision_and_smaller_batches_are_given_larger_tiles(monkeypatch):
-    one_tile_holds(monkeypatch, 80e3)
-    (block,), z = blocks(1, (32, 32), 2, "auto"), state((32, 32), dtype=torch.float32)
-    assert block.net.fitting_tile(z) == (16, 32)
-    assert block.net.fitting_tile(z[:1]) == (32, 32)
-    assert block.net.fitting_tile(z.double()) == (16, 16)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert block.net.fitting_tile(z) == (32, 32)
-
-
-def test_volumes_are_not_cut_into_tiles_that_torch_unfolds(monkeypatch):
-    monkeypatch.setattr(residual, "_TILE_BYTES", {"cpu": 3e6})
-    (block,) = blocks(1, (8, 96, 96), 1, "auto")
-    z, hidden = state((8, 96, 96), dtype=torch.float32), block.net.middle.out_channels
-    *rows, _ = block.net.fitting_tile(z)
-    assert hidden * math.prod(rows) == 4 * 8 * 96 < 20_480  # as few as there are are not made fewer
-    (block,) = blocks(1, (64, 96, 96), 1, "auto")
-    *rows, columns = block.net.fitting_tile(state((64, 96, 96), dtype=torch.float32))
-    assert 20_480 <= hidden * math.prod(rows) < 2 * 20_480
-    assert columns < 96
-
-
-def test_a_net_of_the_users_own_sees_everything_at_once(monkeypatch):
-    one_tile_holds(monkeypatch, 1.0)
-    (block,) = blocks(1, (9, 11), 1, "auto")
-    block.net = torch.nn.Conv2d(2, 3, 3, padding=1).double()
-    chain = InvertibleChain([block]).double()
-    assert_same_gradients(chain, state((9, 11)))
-
-
-def test_parts_of_a_shard_are_not_divided_by_themselves(monkeypatch):
-    """Their sizes differ, and all processes must exchange equally often."""
-    one_tile_holds(monkeypatch, 1.0)
-    (block,) = blocks(1, (9, 11), 1, "auto")
-    assert len(block._tiles(state((9, 11)))) == 99
-    block.net.shard = object()
-    assert len(block._tiles(state((9, 11)))) == 1
 
 
 # Teeth: a tile that does not see its neighbours.

@@ -195,7 +195,7 @@ def test_cg_iterations_below_zero():
         model(cg_iterations=-1)
 
 
-@pytest.mark.parametrize("tile", [4, "strips"])
+@pytest.mark.parametrize("tile", [4, "auto"])
 def test_tiles_and_strips_do_not_change_the_reconstruction(tile, monkeypatch):
     monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (1.0, 1.0)})
     whole, tiled = model(tile=None), model(tile=tile)

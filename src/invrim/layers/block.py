@@ -39,16 +39,16 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     n_reflections
         Householder reflections in U.
     tile
-        Evaluate G over so many voxels at a time, one number or one per axis, multiples of the stride: forward and
-        backward then need the working memory of one tile, besides half a state. The map is the same, since every
-        tile sees one cell of the stride beyond its border; round-off differs. ``"auto"`` divides states for which G
-        would need more than some tens of MB on a CPU, where that costs no time, and more than half a GB elsewhere; None
-        divides none. Where autograd records the block itself (``backprop="store"``) it would keep every tile, and G is
-        evaluated whole. Along the axis of a shard a tile is as long as the shard; ``"auto"`` divides no shards.
-
-        ``"strips"`` walks over the state in strips as thick as suits it, and needs the working memory of two of them.
+        ``"auto"`` walks over the state in strips as thick as suits it, and needs the working memory of two of them.
         They hand on what their neighbours must see, so that nothing is computed twice. Not on shards, nor where G is a
         net of your own, or one whose parts you have replaced or hooked: it is then evaluated whole.
+
+        Numbers, one or one per axis, multiples of the stride, evaluate G over so many voxels at a time: forward and
+        backward then need the working memory of one tile, besides half a state. Every tile sees one cell of the stride
+        beyond its border. Along the axis of a shard a tile is as long as the shard.
+
+        None evaluates G whole. The map is the same in all ways; round-off differs. Where autograd records the block
+        itself (``backprop="store"``) it would keep every part, and G is evaluated whole.
 
     References
     ----------
@@ -242,13 +242,13 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
     def _strips(self, z: Tensor) -> Strips | None:
         """How G walks over the state in strips; None if it does not."""
-        return self.net.strips(z) if self.tile == "strips" and isinstance(self.net, ResidualNet) else None
+        return self.net.strips(z) if self.tile == "auto" and isinstance(self.net, ResidualNet) else None
 
     def _tiles(self, z: Tensor) -> list[Tile]:
+        tile = None if self.tile == "auto" else self.tile
         if isinstance(self.net, ResidualNet):
-            return self.net.tiles(z, self.tile)
-        # One of the user's own, which may know nothing of tiles.
-        return tiles_of(z.shape[2:], None if isinstance(self.tile, str) else self.tile, self.stride)
+            return self.net.tiles(z, tile)
+        return tiles_of(z.shape[2:], tile, self.stride)
 
     def _parts(self, z: Tensor) -> Sequence[Tensor]:
         """View the parts of the state that are changed one after another."""

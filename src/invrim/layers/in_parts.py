@@ -28,7 +28,7 @@ def evaluate_in_parts(net: ResidualNet, x: Tensor, tile: TileOption) -> Tensor:
     parts: _Strips | _Tiles | None = None
     if not (torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or is_hooked(net)):
         sizes = tile_per_axis(tile, net.stride)
-        parts = _Strips.of(net, x) if sizes == "strips" else _Tiles.of(net, net.tiles(x, sizes))
+        parts = _Strips.of(net, x) if sizes == "auto" else _Tiles.of(net, net.tiles(x, sizes))
     if parts is None:
         return net(x)
     parameters = dict(net.named_parameters())

@@ -23,7 +23,7 @@ from invrim.layers.patches import (
     lay_out_patches,
 )
 from invrim.layers.strips import Strips, strips_of
-from invrim.layers.tiles import Named, Tile, at, fitting_tile, tiles_of
+from invrim.layers.tiles import Tile, at, tiles_of
 from invrim.sharding import Shardable
 
 _CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -31,12 +31,9 @@ CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TO_PATCHES = {1: PatchConv1d, 2: PatchConv2d, 3: PatchConv3d}
 _FROM_PATCHES = {1: PatchConvTranspose1d, 2: PatchConvTranspose2d, 3: PatchConvTranspose3d}
 
-_TILE_BYTES = {"cpu": 40e6}
-"""Bytes that an evaluation of a net and its backward pass may hold at a time."""
-_TILE_BYTES_ELSEWHERE = 512e6
-"""Not measured: kernels that take longer than their launch."""
 _UNFOLDED = 20_480
-"""torch unfolds what it convolves in 3D, on a CPU, into 27 copies where batch x channels x z x y is at most this."""
+"""torch unfolds what it convolves in 3D, on a CPU and in float32, into 27 copies, where there is one of a batch and
+channels x z x y is at most this."""
 
 _STRIP_BYTES = {"cpu": (6.5e6, 20e6)}
 """What an evaluation in strips and its backward pass may hold at a time, at least and at most. Measured: less costs
@@ -129,26 +126,11 @@ class ResidualNet(nn.Module, Shardable):
         y = F.glu(y, dim=1) if self.gated else y  # first: half as much to lay out
         return at(lay_out_patches(y, self.stride), tuple(slice(n) for n in sizes))
 
-    def tiles(self, z: Tensor, tile: tuple[int, ...] | Named | None) -> list[Tile]:
+    def tiles(self, z: Tensor, tile: tuple[int, ...] | None) -> list[Tile]:
         """Divide the space of ``(b, c, ...)`` into tiles as large as said; a shard is never cut along its axis."""
-        if tile == "strips":  # which the net cannot take
-            tile = None
-        elif tile == "auto":  # parts of a volume differ in size, and all processes must exchange equally often
-            tile = self.fitting_tile(z) if self.shard is None else None
-        elif tile is not None and self.shard is not None:
+        if tile is not None and self.shard is not None:
             tile = self.shard.whole_along(tile, z.shape[2:])
         return tiles_of(z.shape[2:], tile, self.stride)
-
-    def fitting_tile(self, z: Tensor) -> tuple[int, ...]:
-        """How large tiles should be for a state ``(b, c, ...)`` of this batch, space and kind: all of it, if small."""
-        device, lower, is_lowered = autocast_on(z.device.type)
-        cell, itemsize = math.prod(self.stride), (lower if is_lowered else z.dtype).itemsize
-        # At the peak of a backward pass are held: the input, what both ReLUs keep, the output before its gate with its
-        # gradient, and half of it after the gate.
-        held = self.down.in_channels + 2 * self.middle.out_channels / cell + 2.5 * self.up.out_channels
-        voxels = _TILE_BYTES.get(device, _TILE_BYTES_ELSEWHERE) / (held * itemsize * max(len(z), 1))
-        rows = _UNFOLDED / self.middle.out_channels if len(self.stride) == 3 else 0
-        return fitting_tile(z.shape[2:], self.stride, voxels, rows)
 
     def strips(self, z: Tensor) -> Strips | None:
         """Divide the space of ``(b, c, ...)`` into strips that suit its size; None if the net cannot take them.
@@ -158,10 +140,13 @@ class ResidualNet(nn.Module, Shardable):
         """
         if self.shard is not None or not self._is_as_made():
             return None
-        smallest, largest = _STRIP_BYTES.get(z.device.type, _STRIP_BYTES_ELSEWHERE)
-        limit = min(max(_STRIP_STATES * z.nbytes, smallest), largest)
-        cell = self._held_per_cell() * self.precision_on(z).itemsize * max(len(z), 1)
-        return strips_of(z.shape[2:], self.stride, limit / cell)
+        precision, device = self.precision_on(z), z.device.type
+        smallest, largest = _STRIP_BYTES.get(device, _STRIP_BYTES_ELSEWHERE)
+        cell = self._held_per_cell() * precision.itemsize * max(len(z), 1)
+        most = _STRIP_STATES * z.nbytes
+        unfolds = device == "cpu" and precision == torch.float32 and len(z) == 1
+        rows = _UNFOLDED / self.middle.out_channels if unfolds else 0
+        return strips_of(z.shape[2:], self.stride, min(max(most, smallest), largest) / cell, most / cell, rows)
 
     def _held_per_cell(self) -> int:
         """Numbers alive of a cell of two strips while their backward pass is at its peak."""

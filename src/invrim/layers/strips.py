@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 import torch
@@ -33,6 +33,11 @@ class Strips:
     @property
     def count(self) -> int:
         return ceil(self.cells / self.thickness)
+
+    @property
+    def cells_of_last(self) -> int:
+        """Thickness of the last strip."""
+        return self.cells - (self.count - 1) * self.thickness
 
     def regions(self, x: Tensor) -> Iterator[Region]:
         """Say where in ``(b, c, ...)`` the strips are that `of` returns."""
@@ -80,16 +85,30 @@ class Strips:
         return wide
 
 
-def strips_of(space: Sequence[int], stride: Sequence[int], cells: float) -> Strips:
-    """Divide a space of so many voxels along each axis into strips of about so many cells."""
-    # In 3D along the last axis, where no strip makes torch unfold what it convolves: it does, on a CPU and into 27
-    # copies, where batch x channels x z x y is at most 20,480. Else along the first, where strips lie in one piece.
-    axis = 2 if len(space) == 3 else 0
+def strips_of(space: Sequence[int], stride: Sequence[int], cells: float, most: float = 0, rows: float = 0) -> Strips:
+    """Divide a space of so many voxels along each axis into strips of about so many cells.
+
+    Along the first axis, where strips lie in one piece. In 3D, though, torch unfolds what it convolves, into 27
+    copies, where a strip and its neighbours' layers are so few ``rows`` of cells, counted across the last axis. Strips
+    are then thicker, but not of more than ``most`` cells; else they lie along the last axis, with all rows of space.
+    """
     layers = [ceil(n / d) for n, d in zip(space, stride, strict=True)]
-    length = layers.pop(axis)
-    count = ceil(length * prod(layers) / cells)
-    return Strips(len(space), 2 + axis, stride[axis], length, min(max(ceil(length / count), _THINNEST), length))
+    count = ceil(prod(layers) / cells)
+
+    def along(axis: int, thinnest: int) -> Strips:
+        thickness = min(max(ceil(layers[axis] / count), thinnest), layers[axis])
+        return Strips(len(space), 2 + axis, stride[axis], layers[axis], thickness)
+
+    if len(space) < 3:
+        return along(0, _THINNEST)
+    strips = along(0, _THINNEST_OF_LAYERS)
+    while strips.count > 1 and (strips.cells_of_last + 2) * layers[1] <= rows:
+        strips = replace(strips, thickness=strips.thickness + 1)
+    cells_of_one = strips.thickness * prod(layers[1:])
+    return strips if cells_of_one <= max(cells, most) else along(2, _THINNEST)
 
 
 _THINNEST = 8
 """Cells of a strip: of thinner ones, what is done once a strip outweighs the memory that they save."""
+_THINNEST_OF_LAYERS = 4
+"""The same where a layer is a plane, not a row."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import ceil, prod
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
 from invrim.errors import OptionError
 
-Named = Literal["auto", "strips"]
-TileOption = int | Sequence[int] | Named | None
-"""Voxels of a tile, one number or one per axis; None is all of the space, "auto" what suits its size, and "strips" are
-no tiles but strips."""
+TileOption = int | Sequence[int] | Literal["auto"] | None
+"""Voxels of a tile, one number or one per axis; None is all of the space, and "auto" are strips."""
 
 Region = tuple[slice, ...]
 """A part of a space, one slice an axis."""
@@ -41,34 +38,18 @@ class Tile(NamedTuple):
         return any(cell for ends in self.margins for cell in ends)
 
 
-def tile_per_axis(tile: TileOption, stride: Sequence[int]) -> tuple[int, ...] | Named | None:
+def tile_per_axis(tile: TileOption, stride: Sequence[int]) -> tuple[int, ...] | Literal["auto"] | None:
     """One tile size for each axis, in voxels; each a multiple of the stride. What is no number stays as it is."""
-    if tile is None or (isinstance(tile, str) and tile in get_args(Named)):
+    if tile is None or tile == "auto":
         return tile
     sizes: tuple[Any, ...] = tuple(tile) if isinstance(tile, (list, tuple)) else (tile,) * len(stride)
     fits = len(sizes) == len(stride) and all(isinstance(size, int) for size in sizes)
     if not fits or any(size < 1 or size % d for size, d in zip(sizes, stride, strict=True)):
         raise OptionError(
             f"expected a tile of positive multiples of the stride {tuple(stride)}, got {sizes}. "
-            f"Give one number for all axes, or {len(stride)} of them, or 'auto', or 'strips'."
+            f"Give one number for all axes, or {len(stride)} of them, or 'auto'."
         )
     return sizes
-
-
-def fitting_tile(space: Sequence[int], stride: Sequence[int], voxels: float, rows: float) -> tuple[int, ...]:
-    """Halve a space again and again, across its longest axis, until a tile has at most so many voxels.
-
-    Lengths are counted in cells of the stride. Only the last axis is halved where fewer than so many ``rows`` of cells
-    along it would be left.
-    """
-    cells = [ceil(n / d) for n, d in zip(space, stride, strict=True)]
-    last = len(cells) - 1
-    while prod(cells) * prod(stride) > voxels:
-        longest = max(range(len(cells)), key=cells.__getitem__) if prod(cells[:-1]) >= 2 * rows else last
-        if cells[longest] == 1:
-            break
-        cells[longest] = ceil(cells[longest] / 2)
-    return tuple(n * d for n, d in zip(cells, stride, strict=True))
 
 
 def tiles_of(space: Sequence[int], tile: Sequence[int] | None, stride: Sequence[int]) -> list[Tile]:

@@ -76,8 +76,8 @@ class IRIM(Reconstructor, Shardable):
     backprop, memory_budget
         See `invrim.InvertibleChain`.
     tile
-        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides, ``"auto"``, ``"strips"``, or None. So
-        is the learned head evaluated.
+        Of every block, see `invrim.ReversibleBlock`: a multiple of all strides, ``"auto"``, or None. So is the learned
+        head evaluated.
     normalisation_crop
         The standard deviation is taken over at most this many central voxels along each in-plane axis.
     normalisation_slack

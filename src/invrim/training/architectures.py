@@ -48,9 +48,9 @@ class IRIMOptions:
     """Keep activations ("store"), or recompute them by inversion ("invert"; "exact": bit for bit)."""
     memory_budget: str | None = None
     """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
-    tile: int | tuple[int, ...] | Literal["auto", "strips"] | None = "auto"
+    tile: int | tuple[int, ...] | Literal["auto"] | None = "auto"
     """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole, "auto" in
-    parts where it would need much memory, "strips" in parts that hand on what their neighbours must see."""
+    strips as thick as suits the state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class PresetOptions:
     """As of an i-RIM without preset."""
     memory_budget: str | None = None
     """As of an i-RIM without preset."""
-    tile: int | tuple[int, ...] | Literal["auto", "strips"] | None = "auto"
+    tile: int | tuple[int, ...] | Literal["auto"] | None = "auto"
     """As of an i-RIM without preset."""
 
 
