@@ -56,7 +56,8 @@ def blocks(count: int, space, stride, tile="auto", channels: int = 5) -> list[Re
         ((100, 64), (1, 1), 1, Strips(2, 2, 1, 100, 8)),
         ((101, 64), (4, 2), 300, Strips(2, 2, 4, 26, 9)),
         ((4, 64), (1, 1), 1, Strips(2, 2, 1, 4, 4)),
-        ((8, 32, 64), (1, 1, 1), 8 * 32 * 20, Strips(3, 4, 1, 64, 16)),
+        ((8, 32, 64), (1, 1, 1), 2 * 32 * 64, Strips(3, 2, 1, 8, 2)),
+        ((8, 32, 64), (1, 1, 1), 2 * 32 * 64 - 1, Strips(3, 4, 1, 64, 13)),
         ((8, 32, 64), (1, 2, 2), 1, Strips(3, 4, 2, 32, 8)),
     ],
 )
@@ -67,13 +68,14 @@ def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expe
 @pytest.mark.parametrize(
     ("slices", "most", "rows", "expected"),
     [
-        (32, 32 * 64 * 4, 0, (2, 4)),
-        (32, 32 * 64 * 3, 0, (4, 8)),  # along z they would be too large
-        (32, 32 * 64 * 8, 6 * 32 - 1, (2, 4)),
-        (32, 32 * 64 * 8, 6 * 32, (2, 8)),  # of 5, 6 or 7 slices the last strip would be thinner
+        (32, 32 * 64 * 2, 0, (2, 2)),
+        (32, 32 * 64 * 1, 0, (4, 8)),  # along z they would be too large
+        (32, 32 * 64 * 8, 4 * 32 - 1, (2, 2)),
+        (32, 32 * 64 * 8, 4 * 32, (2, 4)),  # of 3 slices the last strip would be thinner
+        (32, 32 * 64 * 8, 6 * 32, (2, 8)),
         (32, 32 * 64 * 11, 10 * 32, (2, 11)),
         (32, 32 * 64 * 10, 10 * 32, (4, 8)),
-        (3, 32 * 64 * 4, 0, (2, 3)),
+        (2, 32 * 64 * 4, 0, (2, 2)),
     ],
 )
 def test_volumes_are_divided_along_z_where_torch_does_not_unfold_the_parts(slices, most, rows, expected):

@@ -110,5 +110,5 @@ def strips_of(space: Sequence[int], stride: Sequence[int], cells: float, most: f
 
 _THINNEST = 8
 """Cells of a strip: of thinner ones, what is done once a strip outweighs the memory that they save."""
-_THINNEST_OF_LAYERS = 4
+_THINNEST_OF_LAYERS = 2
 """The same where a layer is a plane, not a row."""
