@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
 from measured import megabytes, origin, table
 
 MEMORIES = (8, 16, 24, 80, 141)
@@ -48,16 +46,15 @@ def arithmetic_table(result: dict[str, Any]) -> str:
         [
             row["case"],
             f"{row['channels']} x {' x '.join(map(str, row['slab']))}",
-            megabytes(law.step(row["channels"], row["slab"], row["coils"], strips=row["tile"] is not None)),
+            megabytes(law.step(row["state_bytes"], _data(row["coils"], row["slab"]), strips=row["tile"] is not None)),
             megabytes(row["step_bytes"]),
         ]
         for row in _rows(result)
     ]
     sentence = (
-        f"By the law, blocks need {law.states:.2f} states and {law.slices:.1f} slices of the state, or {law.whole:.2f} "
-        f"states where nets are evaluated whole, beside k-space and coil maps; the physics needs two states and "
-        f"{law.physics:.1f} times the k-space. The larger of the two counts. The libraries hold "
-        f"{megabytes(law.libraries)} besides."
+        f"By the law, blocks need {law.states:.2f} states and {megabytes(law.strips)}, or {law.whole:.2f} states where "
+        f"nets are evaluated whole, beside k-space and coil maps; the physics needs two states and {law.physics:.1f} "
+        f"times the k-space. The larger of the two counts. The libraries hold {megabytes(law.libraries)} besides."
     )
     return f"{table(['case', 'state', 'by the law', 'measured'], body)}\n\n{sentence}"
 
@@ -102,8 +99,8 @@ class Law:
     """States where nets are evaluated whole."""
     states: float
     """States where they are evaluated in strips,"""
-    slices: float
-    """and slices of the state besides, of which strips have so many whatever the volume."""
+    strips: float
+    """and bytes besides."""
     physics: float
     """Times the bytes of the slab's k-space, beside the state and its gradient."""
     weights: float
@@ -114,25 +111,24 @@ class Law:
     def of(result: dict[str, Any]) -> Law:
         one, other = _find(result, "40 layers"), _find(result, "40 layers, 64 slices")
         whole, many, deep = (_find(result, name) for name in ("40 layers, whole", "40 layers, 8 coils", "400 layers"))
-        sizes = [[row["state_bytes"], row["state_bytes"] / row["slab"][0]] for row in (one, other)]
-        states, slices = np.linalg.solve(sizes, [_without_data(one), _without_data(other)])
+        states = (_without_data(one) - _without_data(other)) / (one["state_bytes"] - other["state_bytes"])
         return Law(
             whole=_without_data(whole) / whole["state_bytes"],
-            states=float(states),
-            slices=float(slices),
+            states=states,
+            strips=_without_data(one) - states * one["state_bytes"],
             physics=(many["step_bytes"] - 2 * many["state_bytes"]) / _data(many["coils"], many["slab"]),
             weights=_weights(deep),
             libraries=deep["process_peak_bytes"] - deep["peak_bytes"],
         )
 
-    def step(self, channels: int, slab: Sequence[int], coils: int, *, strips: bool) -> float:
-        state, data = 4 * channels * prod(slab), _data(coils, slab)
-        nets = self.states * state + self.slices * state / slab[0] if strips else self.whole * state
+    def step(self, state: float, data: float, *, strips: bool) -> float:
+        nets = self.states * state + self.strips if strips else self.whole * state
         return max(nets + HELD * data, 2 * state + self.physics * data)
 
     def total(self, channels: int, slices: int, *, strips: bool) -> float:
         """At 400 layers; parameters grow with the square of the width, since the nets are widened with the state."""
-        step = self.step(channels, (slices, *PLANE), COILS, strips=strips)
+        slab = (slices, *PLANE)
+        step = self.step(4 * channels * prod(slab), _data(COILS, slab), strips=strips)
         return self.libraries + (channels / 32) ** 2 * self.weights + step
 
     def widest(self, memory: float, *, strips: bool) -> int:
@@ -149,7 +145,7 @@ def _largest(needed: Any, memory: float) -> int:
     return n
 
 
-def _data(coils: int, slab: Sequence[int]) -> float:
+def _data(coils: int, slab: Any) -> float:
     return 8 * coils * prod(slab)
 
 
