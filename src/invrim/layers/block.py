@@ -40,8 +40,8 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         Householder reflections in U.
     tile
         ``"auto"`` walks over the state in strips as thick as suits it, and needs the working memory of two of them.
-        They hand on what their neighbours must see, so that nothing is computed twice. Not on shards, nor where G is a
-        net of your own, or one whose parts you have replaced or hooked: it is then evaluated whole.
+        They hand on what their neighbours must see, so that hardly anything is computed twice. Not on shards, nor where
+        G is a net of your own, or one whose parts you have replaced or hooked: it is then evaluated whole.
 
         Numbers, one or one per axis, multiples of the stride, evaluate G over so many voxels at a time: forward and
         backward then need the working memory of one tile, besides half a state. Every tile sees one cell of the stride
