@@ -168,8 +168,10 @@ def test_a_length_in_epochs(recipe, capsys):
         (("optimisation:", "optimizer: adam\noptimisation:"), "Did you mean 'optimisation.optimiser'?"),
         (("model:", "modell: 1\nmodel:"), "got 'modell'. See `invrim train --help`."),  # a group is no answer
         (("out:", "banana: 1\nout:"), "got 'banana'. See `invrim train --help`."),
-        (("updates: 2", "updates: many"), "optimisation.updates"),
-        (("loss: ssim+l1", "loss: l3"), "optimisation.loss"),
+        (("updates: 2", "updates: many"), "expected optimisation.updates of a whole number or null, got many. See "),
+        (("loss: ssim+l1", "loss: l3"), "expected optimisation.loss of 'ssim', 'l1', "),
+        (("out: OUT", "out: OUT\ndrift_warn: x"), "expected drift_warn of a number or 'auto' or null, got x. See "),
+        (("model: {", "model: {tile: big, "), "model.tile of a whole number or a list or 'auto' or null, got big. "),
         (("updates: 2", "updates: 0"), "expected updates above 0, got 0"),
         (("out: OUT", "out: OUT\nvalidate_every: 0"), "expected validate_every above 0, got 0"),
         (("validation: IN", "validation: IN, batch_size: 0"), "expected batch_size above 0, got 0"),

@@ -23,10 +23,16 @@ _UNKNOWN_KEY = re.compile(
     r"|Group '([\w.]+)' does not accept option '([\w.]+)'|Option '([\w.]+)' is not accepted"
 )
 """The ways in which jsonargparse says that there is no such key."""
+_WRONG_VALUE = re.compile(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', re.DOTALL)
+"""What it says of a key and a value that does not fit."""
+_WANTED = re.compile(r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[([^]]*)])")
+"""And of what would: types, or words."""
 
 
 _ABBREVIATIONS = {"lr": "learning_rate", "max_steps": "updates"}
 """What people call fields elsewhere."""
+_IN_YAML = {"int": "a whole number", "float": "a number", "str": "text", "tuple": "a list", "NoneType": "null"}
+"""What types are called where recipes are written."""
 _ALIKE = 0.6
 """Of `difflib`'s ratio; below, a suggestion would be a guess."""
 
@@ -99,7 +105,10 @@ def _model_in(config: Path) -> dict[str, object]:
 
 def _explain(parser: ArgumentParser, message: str) -> str:
     """Shorten the parser's message to one line; for an unknown key, name the known ones like it."""
-    unknown = _UNKNOWN_KEY.search(message)
+    unknown, wrong = _UNKNOWN_KEY.search(message), _WRONG_VALUE.search(message)
+    wanted = [_IN_YAML.get(kind, kind) or words for kind, words in _WANTED.findall(message)]
+    if unknown is None and wrong is not None and wanted:
+        return f"expected {wrong[1]} of {' or '.join(wanted)}, got {wrong[2]}. See `invrim train --help`."
     if unknown is None:
         return f"{' '.join(message.split())} See `invrim train --help`."
     key = ".".join(part for part in unknown.groups() if part)

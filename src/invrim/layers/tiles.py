@@ -46,7 +46,7 @@ def tile_per_axis(tile: TileOption, stride: Sequence[int]) -> tuple[int, ...] | 
     fits = len(sizes) == len(stride) and all(isinstance(size, int) for size in sizes)
     if not fits or any(size < 1 or size % d for size, d in zip(sizes, stride, strict=True)):
         raise OptionError(
-            f"expected a tile of positive multiples of the stride {tuple(stride)}, got {sizes}. "
+            f"expected a tile of positive multiples of the stride {tuple(stride)}, got {tile!r}. "
             f"Give one number for all axes, or {len(stride)} of them, or 'auto'."
         )
     return sizes
