@@ -1,6 +1,6 @@
 """What do strips and tiles save at the peak of a training step, and what do they cost?
 
-python benchmarks/tiles.py                                   # everything: half an hour of one core
+python benchmarks/tiles.py                                   # everything: an hour of one core
 python benchmarks/tiles.py --cases 2d-deep --keep benchmarks/results/tiles.json   # this anew, others as they are
 
 Nets are evaluated whole, in strips, and in given tiles. Peaks are those of a chain's forward and backward pass, in

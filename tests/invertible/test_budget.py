@@ -9,7 +9,7 @@ from invrim.errors import MemoryBudgetError, OptionError
 from invrim.invertible import chain as chain_module
 from invrim.invertible.budget import bytes_of, inverted_steps, peak
 from invrim.invertible.drift import SAMPLE_BYTES
-from invrim.invertible.footprint import LiveBytes, footprints
+from invrim.invertible.footprint import LiveBytes, _TooLargeError, footprints
 from plain_autograd import blocks_with, couplings, grads, state
 
 DEPTH = 8
@@ -156,6 +156,25 @@ def test_what_is_stored_no_further_than_the_budget_is_not_planned_for():
     assert peak(found, len(steps), []) == budget
     with pytest.raises(MemoryBudgetError, match=f"at least {budget / 1e6:.1f}"):
         InvertibleChain(steps, memory_budget=budget // 2)(z.requires_grad_())
+
+
+@pytest.mark.parametrize("make", [lambda _: torch.zeros(1000), lambda x: x.expand(100, 10).clone()])
+def test_an_operation_that_would_pass_the_limit_is_not_begun(make):
+    x = torch.ones(10)
+    with LiveBytes(4000) as live:
+        kept = make(x)
+    assert live.now == kept.nbytes == 4000
+    with pytest.raises(_TooLargeError), LiveBytes(3999) as live:
+        make(x)
+    assert live.peak == 0
+
+
+def test_operations_that_want_to_see_data_are_counted_once_they_are_done():
+    x = torch.ones(10)
+    with LiveBytes(1000) as live:
+        assert x.sum().item() == 10
+        found = x.nonzero()
+    assert live.now >= found.nbytes == 80
 
 
 def test_the_outermost_chain_decides():

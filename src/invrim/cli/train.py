@@ -105,16 +105,20 @@ def _model_in(config: Path) -> dict[str, object]:
 
 def _explain(parser: ArgumentParser, message: str) -> str:
     """Shorten the parser's message to one line; for an unknown key, name the known ones like it."""
-    unknown, wrong = _UNKNOWN_KEY.search(message), _WRONG_VALUE.search(message)
-    wanted = [_IN_YAML.get(kind, kind) or words for kind, words in _WANTED.findall(message)]
-    if unknown is None and wrong is not None and wanted:
-        return f"expected {wrong[1]} of {' or '.join(wanted)}, got {wrong[2]}. See `invrim train --help`."
+    unknown = _UNKNOWN_KEY.search(message)
     if unknown is None:
-        return f"{' '.join(message.split())} See `invrim train --help`."
+        return f"{' '.join(_of_wrong_value(message).split())} See `invrim train --help`."
     key = ".".join(part for part in unknown.groups() if part)
     close = _closest(key, [action.dest for action in parser._actions])
     hint = "See `invrim train --help`." if close is None else f"Did you mean {close!r}?"
     return f"expected a key of the recipe, got {key!r}. {hint}"
+
+
+def _of_wrong_value(message: str) -> str:
+    """Say of a value that does not fit what would; any other message stays as it is."""
+    wrong = _WRONG_VALUE.search(message)
+    wanted = [_IN_YAML.get(kind, kind) or words for kind, words in _WANTED.findall(message)]
+    return message if wrong is None or not wanted else f"expected {wrong[1]} of {' or '.join(wanted)}, got {wrong[2]}."
 
 
 def _closest(key: str, known: Sequence[str]) -> str | None:

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from invrim.invertible.base import Invertible, evaluate, trainable, vector_jacobian
+from invrim.invertible.foretelling import foretell
 from invrim.invertible.randomness import Randomness, replay, rewind
 
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 
 
-class _TooLarge(Exception):  # noqa: N818, ends a measurement and reaches nobody
-    """What is measured needs more than it may."""
+class _TooLargeError(Exception):
+    """What is measured needs more than it may; ends a measurement, and reaches nobody."""
 
 
 class LiveBytes(TorchDispatchMode):
@@ -47,7 +48,7 @@ class LiveBytes(TorchDispatchMode):
         given, kwargs = _storages((args, kwargs)), kwargs or {}
         scratch = sum(storage.nbytes() for storage in given.values()) if func in _CONVOLUTIONS else 0
         if math.isfinite(self._limit) and self.now + scratch + _result_bytes(func, args, kwargs) > self._limit:
-            raise _TooLarge
+            raise _TooLargeError
         result = func(*args, **kwargs)
         for key, storage in _storages(result).items():
             if key not in given and key not in self._alive:
@@ -122,7 +123,7 @@ def _inverted(step: Invertible, z: Tensor, context: object) -> tuple[int, int]:
 
 def _stored(step: Invertible, z: Tensor, context: object, limit: float) -> tuple[Tensor, float, float, float]:
     rewind()
-    with suppress(_TooLarge):  # the graph is gone behind it, as far as it came
+    with suppress(_TooLargeError):  # the graph is gone behind it, as far as it came
         return _differentiated(step, z, context, limit)
     rewind()
     with torch.no_grad():
@@ -143,17 +144,11 @@ def _differentiated(step: Invertible, z: Tensor, context: object, limit: float) 
 def _result_bytes(func: Any, args: Any, kwargs: Any) -> int:
     """Bytes of what an operation will make, found with tensors that have no data; 0 for one that wants to see data."""
     with _disable_current_modes():  # who counts around this one would count them
-        args, kwargs = tree_map_only(Tensor, _without_data, (args, kwargs))
-        kwargs |= {name: torch.device("meta") for name in kwargs if name == "device"}
         try:
-            made = _storages(func(*args, **kwargs))
-        except (NotImplementedError, RuntimeError):
+            given, made = map(_storages, foretell(func, args, kwargs))
+        except RuntimeError:  # it is counted when it is made
             return 0
-        return sum(made[key].nbytes() for key in made.keys() - _storages((args, kwargs)).keys())
-
-
-def _without_data(t: Tensor) -> Tensor:
-    return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
+        return sum(made[key].nbytes() for key in made.keys() - given.keys())
 
 
 def _size(z: Tensor) -> int:

@@ -248,6 +248,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         tile = None if self.tile == "auto" else self.tile
         if isinstance(self.net, ResidualNet):
             return self.net.tiles(z, tile)
+        # One of the user's own, which may know nothing of tiles.
         return tiles_of(z.shape[2:], tile, self.stride)
 
     def _parts(self, z: Tensor) -> Sequence[Tensor]:

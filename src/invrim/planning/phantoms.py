@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
 
+from invrim.invertible.foretelling import foretell
+
 SMALL = 1 << 14
 """Entries up to which a tensor is real and computed with: what programs decide on, and states of generators."""
 
@@ -191,12 +193,9 @@ def _plan(func: Any, leaves: list[Any], spec: Any) -> Any:
     small = all(tensor.numel() <= SMALL for tensor in tensors)
     if small and tensors and func._schema.is_mutable:
         return None
-    args, kwargs = tree_unflatten([_without_entries(leaf) for leaf in leaves], spec)
-    if "device" in kwargs or not tensors:
-        kwargs = {**kwargs, "device": torch.device("meta")}
     try:
-        made = func(*args, **kwargs)
-    except (NotImplementedError, RuntimeError):
+        _, made = foretell(func, *tree_unflatten(leaves, spec))
+    except RuntimeError:
         if small:  # what has no shape to be foretold, such as a number
             return None
         raise
@@ -208,12 +207,6 @@ def _plan(func: Any, leaves: list[Any], spec: Any) -> Any:
 def _phantom(plan: _Plan) -> Tensor:
     tensor = torch.empty_strided(plan.shape, plan.strides, dtype=plan.dtype)
     return tensor.zero_() if plan.shape.numel() <= SMALL else tensor
-
-
-def _without_entries(value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
 
 
 def _described(value: Any) -> Hashable:
