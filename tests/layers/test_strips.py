@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from invrim import InvertibleChain, ReversibleBlock
 from invrim.invertible.footprint import LiveBytes
-from invrim.layers import ResidualNet, net_in_strips, patches, residual
-from invrim.layers.strips import Strips, strips_of
+from invrim.layers import ResidualNet, patches, residual
+from invrim.layers.net_in_strips import NetInStrips
+from invrim.layers.strips import Needs, Strips, strips_of
 from invrim.layers.tiles import at
 from invrim.testing import assert_inverse, assert_same_gradients
 from layers import parts
@@ -40,29 +41,68 @@ def thin(monkeypatch) -> None:
     monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (1.0, 1.0)})
 
 
+def in_slabs(space, stride, *_given, **_named) -> Strips:
+    """One strip, in slabs thinner than they are chosen, through the convolution, too."""
+    cells = -(-space[0] // stride[0])
+    return Strips(len(space), 2, stride[0], cells, cells, slab=3, slab_stride=stride[0], back_in_slabs=True)
+
+
+@pytest.fixture(params=["strips", "slabs"])
+def divided(request, monkeypatch) -> None:
+    """Thin strips, and thin slabs of one strip."""
+    if request.param == "strips":
+        request.getfixturevalue("thin")
+    else:
+        monkeypatch.setattr(residual, "strips_of", in_slabs)
+
+
 def blocks(count: int, space, stride, tile="auto", channels: int = 5) -> list[ReversibleBlock]:
     return parts.blocks(count, space, stride, tile, channels)
 
 
 # The division.
 
+SIXTHS = Needs(hidden=1 / 6, gated=1e-9, ends=1e-9, copied=True)
+"""One byte for every cell of several strips."""
+IN_PLACE = Needs(hidden=1.0, gated=1.0, ends=1.0, copied=False)
+COPIED = Needs(hidden=1.0, gated=1.0, ends=1.0, copied=True)
+
 
 @pytest.mark.parametrize(
     ("space", "stride", "cells", "expected"),
     [
-        ((100,), (1,), 100, Strips(1, 2, 1, 100, 100)),
-        ((100,), (1,), 99, Strips(1, 2, 1, 100, 50)),
-        ((100, 64), (1, 1), 1024, Strips(2, 2, 1, 100, 15)),
-        ((100, 64), (1, 1), 1, Strips(2, 2, 1, 100, 8)),
-        ((101, 64), (4, 2), 300, Strips(2, 2, 4, 26, 9)),
-        ((4, 64), (1, 1), 1, Strips(2, 2, 1, 4, 4)),
-        ((8, 32, 64), (1, 1, 1), 2 * 32 * 64, Strips(3, 2, 1, 8, 2)),
-        ((8, 32, 64), (1, 1, 1), 2 * 32 * 64 - 1, Strips(3, 4, 1, 64, 13)),
-        ((8, 32, 64), (1, 2, 2), 1, Strips(3, 4, 2, 32, 8)),
+        ((100,), (1,), 60, Strips(1, 2, 1, 100, 50, 100, 1)),
+        ((100, 64), (1, 1), 1024, Strips(2, 2, 1, 100, 15, 100, 1)),
+        ((100, 64), (1, 1), 1, Strips(2, 2, 1, 100, 8, 100, 1)),
+        ((101, 64), (4, 2), 300, Strips(2, 2, 4, 26, 9, 26, 4)),
+        ((4, 64), (1, 1), 1, Strips(2, 2, 1, 4, 4, 4, 1)),
+        ((8, 32, 64), (1, 1, 1), 2 * 32 * 64, Strips(3, 2, 1, 8, 2, 8, 1)),
+        ((8, 32, 64), (1, 1, 1), 2 * 32 * 64 - 1, Strips(3, 4, 1, 64, 13, 8, 1)),
+        ((8, 32, 64), (1, 2, 2), 1, Strips(3, 4, 2, 32, 8, 8, 1)),
     ],
 )
 def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expected):
-    assert strips_of(space, stride, cells) == expected
+    assert strips_of(space, stride, SIXTHS, cells) == expected
+
+
+@pytest.mark.parametrize(
+    ("space", "needs", "room", "rows", "expected"),
+    [
+        ((100, 64), IN_PLACE, 4 * 6400, 0, (100, False)),  # hidden channels, their gradient, and all else
+        ((100, 64), IN_PLACE, 4 * 6400 - 1, 0, (50, False)),
+        ((100, 64), IN_PLACE, 3 * 6400, 0, (50, True)),  # nothing would be left at the end
+        ((100, 64), IN_PLACE, 2.25 * 6400, 0, (13, True)),
+        ((100, 64), IN_PLACE, 2.1 * 6400, 0, None),
+        ((100, 64), COPIED, 4 * 6400, 0, (100, False)),
+        ((100, 64), COPIED, 4 * 6400 - 1, 0, None),  # the copies do not fit
+        ((4, 64), IN_PLACE, 4 * 256, 0, (4, False)),
+        ((16, 64, 64), IN_PLACE, 3 * 65536, 9 * 64 - 1, (8, True)),
+        ((16, 64, 64), IN_PLACE, 3 * 65536, 9 * 64, None),  # slabs would be unfolded
+    ],
+)
+def test_a_space_is_one_strip_in_slabs_where_hidden_channels_of_all_of_it_fit(space, needs, room, rows, expected):
+    strips = strips_of(space, (1,) * len(space), needs, room, rows=rows)
+    assert (None if strips.count > 1 else (strips.slab, strips.back_in_slabs)) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,38 +119,38 @@ def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expe
     ],
 )
 def test_volumes_are_divided_along_z_where_torch_does_not_unfold_the_parts(slices, most, rows, expected):
-    strips = strips_of((slices, 32, 64), (1, 1, 1), 1, most, rows)
+    strips = strips_of((slices, 32, 64), (1, 1, 1), SIXTHS, 1, most=most, rows=rows)
     assert (strips.axis, strips.thickness) == expected
 
 
 @every_case
 def test_strips_cover_the_space_once(space, stride):
     net = ResidualNet(1, 1, 1, stride, ndim=len(space))
-    strips, count = strips_of(space, net.stride, 1), torch.zeros(1, 1, *space)
-    regions, parts = list(strips.regions(count)), strips.of(count)
-    assert len(regions) == len(parts) == strips.count
-    for region, part in zip(regions, parts, strict=True):
-        assert at(count, region).data_ptr() == part.data_ptr()
-        assert at(count, region).shape == part.shape
-        part.add_(1)
-    assert (count == 1).all()
+    for strips in (strips_of(space, net.stride, SIXTHS, 1), in_slabs(space, net.stride)):
+        count = torch.zeros(1, 1, *space)
+        parts = [slab for strip in strips.of(count) for slab in strips.slabs(strip)]
+        for region, part in zip(strips.regions(count), parts, strict=True):
+            assert at(count, region).data_ptr() == part.data_ptr()
+            assert at(count, region).shape == part.shape
+            part.add_(1)
+        assert (count == 1).all()
 
 
 def test_nets_of_lower_precision_and_smaller_batches_are_given_thicker_strips(monkeypatch):
     monkeypatch.setattr(residual, "_STRIP_BYTES", {"cpu": (800e3, 800e3)})
     (block,), z = blocks(1, (512, 32), 1), state((512, 32), dtype=torch.float32)
     thickness = block.net.strips(z).thickness
-    assert block.net.strips(z[:1]).thickness >= 1.8 * thickness
+    assert block.net.strips(z[:1]).thickness >= 1.6 * thickness
     assert block.net.strips(z.double()).thickness <= 0.6 * thickness
     with torch.autocast("cpu", torch.bfloat16):
-        assert block.net.strips(z).thickness >= 1.8 * thickness
+        assert block.net.strips(z).thickness >= 1.6 * thickness
 
 
 # The laws.
 
 
 @every_case
-def test_a_chain_keeps_the_laws(space, stride, thin):
+def test_a_chain_keeps_the_laws(space, stride, divided):
     """Plain autograd evaluates the nets whole: the comparison is with the block without strips."""
     chain = InvertibleChain(blocks(3, space, stride)).double()
     assert_inverse(chain, state(space))
@@ -119,7 +159,7 @@ def test_a_chain_keeps_the_laws(space, stride, thin):
 
 @every_case
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
-def test_exact_states_come_back_bit_for_bit(space, stride, bf16, thin):
+def test_exact_states_come_back_bit_for_bit(space, stride, bf16, divided):
     assert_exact_states_come_back(space, stride, "auto", bf16=bf16)
 
 
@@ -132,14 +172,14 @@ def gradients(backprop: str, tile, precision: torch.dtype | None = None) -> list
 
 
 @pytest.mark.parametrize(("backprop", "tolerance"), [("invert", 1e-10), ("exact", 1e-7)])
-def test_weights_are_trained_alike_with_and_without_strips(backprop, tolerance, thin):
+def test_weights_are_trained_alike_with_and_without_strips(backprop, tolerance, divided):
     """On the grid of float64, 2e-10 apart, sums in another order may round the other way."""
     for whole, part in zip(gradients(backprop, None), gradients(backprop, "auto"), strict=True):
         torch.testing.assert_close(part, whole, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("backprop", ["invert", "exact"])
-def test_bf16_nets_train_in_strips(backprop, thin):
+def test_bf16_nets_train_in_strips(backprop, divided):
     """Their rounding is 4e-3; what strips add up is added in float32."""
     found = (gradients(backprop, tile, torch.bfloat16) for tile in (None, "auto"))
     for whole, part in zip(*found, strict=True):
@@ -148,26 +188,28 @@ def test_bf16_nets_train_in_strips(backprop, thin):
 
 
 @pytest.mark.parametrize("space", [(19, 11), (3, 5, 19)])
-def test_channels_may_lie_last(space, thin, monkeypatch):
+def test_channels_may_lie_last(space, divided, monkeypatch):
     """As they do in wide nets with AVX-512; what is handed from strip to strip must lie alike."""
     monkeypatch.setattr(patches, "prefers_channels_last", lambda x, _: x.ndim in (4, 5))
     chain = InvertibleChain(blocks(2, space, 2)).double()
     assert_same_gradients(chain, state(space))
-    seen, between = [], Strips.between
-    monkeypatch.setattr(Strips, "between", lambda *given: (seen.append(between(*given)), seen[-1])[1])
-    chain(state(space))
+    seen, convolve = [], NetInStrips._convolve_hidden
+    monkeypatch.setattr(
+        NetInStrips, "_convolve_hidden", lambda self, at: (seen.append(at.hidden), convolve(self, at))[1]
+    )
+    chain(state(space).requires_grad_()).sum().backward()
     layout = torch.channels_last if len(space) == 2 else torch.channels_last_3d
     assert seen
-    assert all(x.is_contiguous(memory_format=layout) for x in seen)
+    assert all(h[:1].is_contiguous(memory_format=layout) for h in seen)
 
 
-def test_drift_in_float32_stays_what_it_is_whole(thin):
+def test_drift_in_float32_stays_what_it_is_whole(divided):
     """The project's bar for 400 blocks."""
     assert InvertibleChain(blocks(400, (24, 16), 1)).drift(state((24, 16), dtype=torch.float32)) < 3e-6
 
 
 @pytest.mark.parametrize("frozen", ["mixing", "net", "net.down", "net.middle", "net.up"])
-def test_frozen_parts_receive_no_gradient_and_change_none(frozen, thin):
+def test_frozen_parts_receive_no_gradient_and_change_none(frozen, divided):
     chain = InvertibleChain(blocks(2, (37, 11), 2)).double()
     chain.steps[0].get_submodule(frozen).requires_grad_(False)
     assert_same_gradients(chain, state((37, 11)))
@@ -182,7 +224,7 @@ def test_an_empty_batch_trains_nothing(channels):
     assert all((p.grad == 0).all() for p in chain.parameters())
 
 
-def test_a_state_that_does_not_lie_in_one_piece(thin):
+def test_a_state_that_does_not_lie_in_one_piece(divided):
     """As one that the caller has transposed, or a part of a larger one."""
     (block,) = blocks(1, (19, 12), 1)
     block.double()
@@ -287,19 +329,31 @@ def test_states_that_take_little_are_one_strip():
 
 def test_the_gradient_law_rejects_strips_that_do_not_see_their_neighbours(thin, monkeypatch):
     chain = InvertibleChain(blocks(2, (19, 11), 1)).double()
-    between = Strips.between
-    monkeypatch.setattr(Strips, "between", lambda self, _, x, __: between(self, None, x, None))
+    convolve = NetInStrips._convolve_hidden
+
+    def blind(self, seen):
+        self._strips.last(seen.hidden).zero_()
+        return convolve(self, seen)
+
+    monkeypatch.setattr(NetInStrips, "_convolve_hidden", blind)
     with pytest.raises(AssertionError, match="'invert' misses 'store' at output"):
         assert_same_gradients(chain, state((19, 11)))
 
 
 def test_the_gradient_law_rejects_gradients_that_stay_in_their_strip(thin, monkeypatch):
     chain = InvertibleChain(blocks(2, (19, 11), 1)).double()
-    to_input, last = net_in_strips.NetInStrips._to_input, Strips.last
-    monkeypatch.setattr(
-        net_in_strips.NetInStrips,
-        "_to_input",
-        lambda self, seen, grad: to_input(self, seen, torch.cat([last(self._strips, grad) * 0, grad[:, :, 1:]], dim=2)),
-    )
+    monkeypatch.setattr(Strips, "join_", lambda *_: None)
+    with pytest.raises(AssertionError, match="'invert' misses 'store' at input"):
+        assert_same_gradients(chain, state((19, 11)))
+
+
+def test_the_gradient_law_rejects_gradients_that_stay_in_their_slab(monkeypatch):
+    chain = InvertibleChain(blocks(2, (19, 11), 1)).double()
+    monkeypatch.setattr(residual, "strips_of", in_slabs)
+
+    def blind(self, grad):
+        return (self._convolve(slab, self._turned, None) for slab in self._strips.slabs_of_cells(grad))
+
+    monkeypatch.setattr(NetInStrips, "_convolve_back", blind)
     with pytest.raises(AssertionError, match="'invert' misses 'store' at input"):
         assert_same_gradients(chain, state((19, 11)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,17 @@ from invrim.layers.state import full_precision, require_state
 from invrim.layers.strips import Strips
 from invrim.layers.tile_gradients import TileGradients
 from invrim.layers.tiles import Tile, TileOption, at, tile_per_axis, tiles_of
+
+
+class _Undoing(NamedTuple):
+    """How a block is undone and differentiated, part by part of the state."""
+
+    read: Callable[[Tensor], Tensor]
+    """Makes the input of G, before and after `undo_` alike."""
+    undo_: Callable[[Tensor, Tensor], object]
+    """Takes off the state what G added, given G."""
+    finish_: Callable[[Tensor, Tensor, Tensor], object]
+    """Makes the gradient of the output that of the input, given the state, that and the gradient of G's input."""
 
 
 class ReversibleBlock(VolumePreserving, ExactlyInvertible):
@@ -96,7 +108,8 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
 
         strips = self._strips(z_out)
         if strips is not None:
-            return self._pull_back_strips(strips, of_mixing, (z_out, grad_out), of_mixing.read.of, undo_)
+            undoing = _Undoing(of_mixing.read.of, undo_, of_mixing.before_)
+            return self._pull_back_strips(strips, of_mixing, (z_out, grad_out), undoing)
         sums = TileGradients(of_mixing, self.net, grad_out)
         self._pull_back_nets(sums, z_out, self._tiles(z_out), of_mixing.read.of, undo_)
         with full_precision(z_out), torch.no_grad():
@@ -115,15 +128,16 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         def undo_(part: Tensor, g: Tensor) -> None:
             _add_at_(part, mix(lifting.basis, g), lifting.written, grid, sign=-1)
 
-        def undo_and_shear_(part: Tensor, g: Tensor) -> None:
-            undo_(part, g)
+        def finish_(part: Tensor, grad_part: Tensor, grad_h: Tensor) -> None:
             _shear_([part], lifting, grid, sign=1)
+            of_mixing.before_(part, grad_part, grad_h)
 
         parts = self._parts(z_out)
         _shear_(parts, lifting, grid, sign=-1)
         strips = self._strips(z_out)
         if strips is not None:
-            return self._pull_back_strips(strips, of_mixing, (z_out, grad_out), lifting.input, undo_and_shear_)
+            undoing = _Undoing(lifting.input, undo_, finish_)
+            return self._pull_back_strips(strips, of_mixing, (z_out, grad_out), undoing)
         sums = TileGradients(of_mixing, self.net, grad_out)
         self._pull_back_nets(sums, z_out, self._tiles(z_out), lifting.input, undo_)
         _shear_(parts, lifting, grid, sign=1)
@@ -135,26 +149,28 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         strips: Strips,
         of_mixing: MixingGradients,
         at_output: tuple[Tensor, Tensor],
-        read: Callable[[Tensor], Tensor],
-        undo_: Callable[[Tensor, Tensor], object],
+        undoing: _Undoing,
     ) -> PulledBack:
-        """Take what G added to the state off it, and backpropagate, strip after strip; overwrites both."""
+        """Take what G added to the state off it, and backpropagate, slab after slab; overwrites both."""
         z, grad = at_output
         with torch.enable_grad():
             net = NetInStrips(self.net, strips, self.net.precision_on(z))
-        parts, grads = strips.of(z), strips.of(grad)
+        parts, grads = strips.parts(z), strips.parts(grad)
         at_hand = zip(parts, grads, strict=True)
 
         def receive(g: Tensor) -> Tensor:
             part, grad_part = next(at_hand)
             g = g.to(z.dtype)
-            undo_(part, g)
+            undoing.undo_(part, g)
             return of_mixing.behind(g, grad_part)
 
         with full_precision(z), torch.no_grad():
-            for part, grad_part, grad_h in zip(parts, grads, net.pull_back(z, read, receive), strict=True):
-                of_mixing.before_(part, grad_part, grad_h.to(z.dtype))
-                del grad_h  # not beside that of the next strip
+            pulled = net.pull_back(z, undoing.read, receive)  # not into zip, which would keep each beside the next
+            for part, grad_part in zip(parts, grads, strict=True):
+                grad_h = next(pulled).to(z.dtype)
+                undoing.finish_(part, grad_part, grad_h)
+                del grad_h
+            del pulled  # which holds hidden channels to its end
             return PulledBack(z, grad, net.gradients() | of_mixing.gradients())
 
     def _pull_back_nets(
@@ -227,7 +243,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
         ``sign`` is negative."""
         strips = self._strips(z)
         if strips is not None:
-            net, parts = NetInStrips(self.net, strips, self.net.precision_on(z)), strips.of(z)
+            net, parts = NetInStrips(self.net, strips, self.net.precision_on(z)), strips.parts(z)
             with full_precision(z):
                 for part, g in zip(parts, net.evaluate(z, read), strict=True):
                     change_(part, g.to(z.dtype))
@@ -254,7 +270,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     def _parts(self, z: Tensor) -> Sequence[Tensor]:
         """View the parts of the state that are changed one after another."""
         strips = self._strips(z)
-        return [at(z, tile.inner) for tile in self._tiles(z)] if strips is None else strips.of(z)
+        return [at(z, tile.inner) for tile in self._tiles(z)] if strips is None else strips.parts(z)
 
     def _evaluate_as_leaf(self, read: Callable[[Tensor], Tensor], z: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
         """The input of G, cut off from the state, and G of it."""

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.amp import custom_bwd, custom_fwd
-from torch.autograd import forward_ad
 
 from invrim.layers.mixing import each, voxels
+from invrim.layers.state import is_transformed
 
 _WIDE = 32
 """Channels from which the copies that are saved outweigh what these functions take themselves."""
@@ -30,29 +30,39 @@ def prefers_channels_last(x: Tensor, channels: int) -> bool:
         and x.ndim in (4, 5)
         and channels >= _WIDE
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and not torch._C._are_functorch_transforms_active()
-        and forward_ad._current_level < 0
+        and not is_transformed()
     )
 
 
 def mix_into_channels_last(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply a matrix ``(p, c)`` to the channels of ``(b, c, ...)``, add a bias ``(p,)``, and lay channels last."""
-    y: Tensor = _IntoChannelsLast.apply(*_as_autocast(matrix, x, bias))
+    matrix, x = _as_autocast(matrix), _as_autocast(x)
+    bias = None if bias is None else _as_autocast(bias)
+    y: Tensor = _IntoChannelsLast.apply(matrix, x, bias) if torch.is_grad_enabled() else _into(matrix, x, bias)
     return y
 
 
 def mix_from_channels_last(matrix: Tensor, x: Tensor) -> Tensor:
     """Apply a matrix to channels that lie last; those of the result do not, but the gradient of ``x`` will."""
-    y: Tensor = _FromChannelsLast.apply(*_as_autocast(matrix, x))
+    matrix, x = _as_autocast(matrix), _as_autocast(x)
+    y: Tensor = _FromChannelsLast.apply(matrix, x) if torch.is_grad_enabled() else _from(matrix, x)
     return y
 
 
-def _as_autocast(*tensors: Tensor | None) -> list[Tensor | None]:
+def _into(matrix: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    y = torch.bmm(voxels(x).transpose(1, 2), each(matrix.mT, x))
+    y = y if bias is None else y.add_(bias)
+    return y.view(len(x), *x.shape[2:], len(matrix)).movedim(-1, 1)
+
+
+def _from(matrix: Tensor, x: Tensor) -> Tensor:
+    return torch.bmm(each(matrix, x), _rows(x).transpose(1, 2)).view(len(x), len(matrix), *x.shape[2:])
+
+
+def _as_autocast(x: Tensor) -> Tensor:
     """Cast as autocast would, which casts operations but knows nothing of a Function."""
-    if not torch.is_autocast_enabled("cpu"):
-        return list(tensors)
-    dtype = torch.get_autocast_dtype("cpu")
-    return [t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in tensors]
+    casts = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype("cpu")) if casts else x
 
 
 class _IntoChannelsLast(torch.autograd.Function):
@@ -62,9 +72,7 @@ class _IntoChannelsLast(torch.autograd.Function):
     @custom_fwd(device_type="cpu")
     def forward(ctx: Any, matrix: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
         _keep(ctx, matrix, x)
-        y = torch.bmm(voxels(x).transpose(1, 2), each(matrix.mT, x))
-        y = y if bias is None else y.add_(bias)
-        return y.reshape(len(x), *x.shape[2:], len(matrix)).movedim(-1, 1)
+        return _into(matrix, x, bias)
 
     @staticmethod
     @custom_bwd(device_type="cpu")
@@ -85,7 +93,7 @@ class _FromChannelsLast(torch.autograd.Function):
     @custom_fwd(device_type="cpu")
     def forward(ctx: Any, matrix: Tensor, x: Tensor) -> Tensor:
         _keep(ctx, matrix, x)
-        return torch.bmm(each(matrix, x), _rows(x).transpose(1, 2)).reshape(len(x), len(matrix), *x.shape[2:])
+        return _from(matrix, x)
 
     @staticmethod
     @custom_bwd(device_type="cpu")

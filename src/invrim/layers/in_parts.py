@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.func import functional_call
 
 from invrim.invertible import add_gradients, autocast_on, is_hooked, vector_jacobian
 from invrim.layers.net_in_strips import NetInStrips
 from invrim.layers.residual import ResidualNet
+from invrim.layers.state import is_transformed
 from invrim.layers.strips import Strips
 from invrim.layers.tiles import Region, Tile, TileOption, at, spread_into_, tile_per_axis
 
@@ -26,7 +26,7 @@ def evaluate_in_parts(net: ResidualNet, x: Tensor, tile: TileOption) -> Tensor:
     those of the net evaluated at once.
     """
     parts: _Strips | _Tiles | None = None
-    if not (torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or is_hooked(net)):
+    if not (is_transformed() or is_hooked(net)):
         sizes = tile_per_axis(tile, net.stride)
         parts = _Strips.of(net, x) if sizes == "auto" else _Tiles.of(net, net.tiles(x, sizes))
     if parts is None:
@@ -123,7 +123,7 @@ class _Strips:
 
     def pull_back(self, named: Mapping[str, Tensor], x: Tensor, grad: Tensor) -> Gradients:
         """Gradients of the input and of the parameters, as they were in the forward pass."""
-        grads = iter(self._strips.of(grad))
+        grads = iter(self._strips.parts(grad))
         grad_x = torch.empty_like(x)
         with torch.autocast(x.device.type, enabled=False):
             parts = self._net.pull_back(x, _itself, lambda _: next(grads))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import zip_longest
+from math import ceil, prod
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from invrim.invertible import trainable
 from invrim.layers.mixing import correlate
-from invrim.layers.patches import gather_patches, lay_out_patches, mix_from_hidden, mix_into_hidden
+from invrim.layers.patches import gather_patches, lay_out_patches, layout_of_hidden, mix_from_hidden, mix_into_hidden
 from invrim.layers.residual import CONVOLVE, ResidualNet
 from invrim.layers.strips import Strips
 from invrim.layers.tiles import at
@@ -23,9 +24,8 @@ _aten = torch.ops.aten
 class _Seen(NamedTuple):
     """A strip up to the middle convolution."""
 
-    sizes: torch.Size
-    """Of the input along each axis, in voxels."""
-    patches: Tensor
+    strip: Tensor
+    """Of what the input is made of."""
     hidden: Tensor
     """After the first ReLU, between layers of the neighbours'."""
 
@@ -67,7 +67,7 @@ class NetInStrips:
         """Gradients of the sources."""
 
     def evaluate(self, z: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-        """Yield the output ``(b, out_channels, ...)`` of strip after strip, free to be changed in ``z`` thereafter.
+        """Yield the output ``(b, out_channels, ...)`` of slab after slab, free to be changed in ``z`` thereafter.
 
         Parameters
         ----------
@@ -77,37 +77,35 @@ class NetInStrips:
             Makes it.
         """
         for seen in self._see(z, read):
-            _, voxels = self._speak(seen)
-            yield self._net.finish(voxels, seen.sizes)
+            h = self._convolve_hidden(seen)
+            for part, cells in self._slabs(seen.strip, h):
+                yield self._net.finish(self._to_voxels(cells), part.shape[2:])
 
     def pull_back(
         self, z: Tensor, read: Callable[[Tensor], Tensor], receive: Callable[[Tensor], Tensor]
     ) -> Iterator[Tensor]:
-        """Yield the gradient of the input ``(b, in_channels, ...)`` of strip after strip, and sum those of the weights.
+        """Yield the gradient of the input ``(b, in_channels, ...)`` of slab after slab, and sum those of the weights.
 
         Parameters
         ----------
         z, read
-            As `evaluate` takes them.
+            As `evaluate` takes them. Every slab is read twice, before and after it may be changed, and must read alike.
         receive
-            Given the output of strip after strip, which may then be changed in ``z``, returns the output's gradient.
+            Given the output of slab after slab, which may then be changed in ``z``, returns the output's gradient.
         """
         self._totals = {}
         earlier: _Seen | None = None
-        grad: Tensor | None = None  # of what the middle convolution made of the earlier strip
-        before: Tensor | None = None
+        grad: Tensor | None = None  # of what the middle convolution made of the earlier strip, between its neighbours'
         for seen in self._see(z, read):
             later = self._to_middle(seen, receive)
             if earlier is not None and grad is not None:
-                between, before = self._strips.between(before, grad, self._strips.first(later)), self._strips.last(grad)
-                del grad
-                yield self._to_input(earlier, between)
-                del between
+                self._strips.join_(grad, later)
+                yield from self._to_input(earlier, grad, read)
             earlier, grad = seen, later
             del seen, later
         assert earlier is not None, "every space has a strip"
         assert grad is not None, "of every strip"
-        yield self._to_input(earlier, self._strips.between(before, grad, None))
+        yield from self._to_input(earlier, grad, read)
 
     def gradients(self) -> dict[Tensor, Tensor]:
         """Gradients of the net's trainable tensors, of all strips that `pull_back` walked over."""
@@ -119,47 +117,83 @@ class NetInStrips:
 
     def _see(self, z: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[_Seen]:
         """Yield strips up to the middle convolution."""
+        strips = self._strips
         before: Tensor | None = None
-        parts = self._strips.of(z)
-        for part, later in zip_longest(parts, parts[1:]):
-            x = read(part)
-            sizes = x.shape[2:]
-            patches, hidden = self._look(x)
-            del x
-            after = None if later is None else self._look(read(self._strips.first(later, self._strips.stride)))[1]
-            between, before = self._strips.between(before, hidden, after), self._strips.last(hidden)
-            del hidden
-            yield _Seen(sizes, patches, between)
-            del patches, between
+        parts = strips.of(z)
+        for strip, later in zip_longest(parts, parts[1:]):
+            hidden = self._room(strip)
+            for part, h in self._slabs(strip, strips.inside(hidden)):
+                torch.clamp_min(self._to_hidden(read(part)), 0, out=h)
+            if before is not None:
+                strips.first(hidden).copy_(before)
+            if later is not None:
+                ahead = self._to_hidden(read(strips.first(later, strips.stride)))
+                torch.clamp_min(ahead, 0, out=strips.last(hidden))
+                before = strips.last(strips.inside(hidden)).clone()  # a view would keep all of the strip
+            yield _Seen(strip, hidden)
+            del hidden, h
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the patches of an input, and what the first ReLU makes of them."""
-        patches = self._gather(x)
-        return patches, mix_into_hidden(self._down, patches, self._weights["down bias"]).relu_()
+    def _room(self, strip: Tensor) -> Tensor:
+        """Make room for hidden channels of a strip, which is given in voxels, between layers of its neighbours', which
+        are zeros so far."""
+        channels = len(self._weights["down"])
+        cells = [ceil(n / d) for n, d in zip(strip.shape[2:], self._net.stride, strict=True)]
+        room = torch.empty(
+            (len(strip), channels, *self._strips.with_neighbours(cells)),
+            dtype=self._precision,
+            device=strip.device,
+            memory_format=layout_of_hidden(strip, channels),
+        )
+        if self._strips.count > 1:
+            for layer in (self._strips.first(room), self._strips.last(room)):
+                layer.zero_()
+        return room
 
-    def _speak(self, seen: _Seen) -> tuple[Tensor, Tensor]:
-        """Return what the second ReLU makes of a strip, and voxels ``(b, width, voxels of a patch, ...)`` of that."""
-        h = self._convolve(seen.hidden, self._weights["middle"], self._weights["middle bias"]).relu_()
-        return h, mix_from_hidden(self._up.mT, h).unflatten(1, (self._weights["up"].shape[1], -1))
+    def _to_hidden(self, x: Tensor) -> Tensor:
+        """Hidden channels of an input, before the first ReLU."""
+        return mix_into_hidden(self._down, self._gather(x), self._weights["down bias"])
+
+    def _convolve_hidden(self, seen: _Seen) -> Tensor:
+        """What the second ReLU makes of a strip."""
+        return self._convolve(seen.hidden, self._weights["middle"], self._weights["middle bias"]).relu_()
+
+    def _to_voxels(self, h: Tensor) -> Tensor:
+        """Voxels ``(b, width, voxels of a patch, ...)`` of what the second ReLU made, before the gate."""
+        return self._by_patch(mix_from_hidden(self._up.mT, h))
+
+    def _slabs(self, strip: Tensor, *given_in_cells: Tensor) -> list[tuple[Tensor, ...]]:
+        """View the slabs of a strip, and of what is known of its cells."""
+        cells = map(self._strips.slabs_of_cells, given_in_cells)
+        return list(zip(self._strips.slabs(strip), *cells, strict=True))
+
+    def _by_patch(self, x: Tensor) -> Tensor:
+        """View channels ``(b, c * voxels of a patch, ...)`` as ``(b, c, voxels of a patch, ...)``."""
+        voxels = prod(self._net.stride)
+        return x.view(len(x), x.shape[1] // voxels, voxels, *x.shape[2:])
 
     def _gather(self, x: Tensor) -> Tensor:
         return gather_patches(self._net.fill_patches(x).to(self._precision), self._net.stride)
 
     def _to_middle(self, seen: _Seen, receive: Callable[[Tensor], Tensor]) -> Tensor:
-        """Backpropagate from the output to the middle convolution's; return the gradient of that."""
-        h, voxels = self._speak(seen)
-        grad = receive(self._net.finish(voxels, seen.sizes))
-        grad = self._gather(grad).unflatten(1, (grad.shape[1], -1))
-        if self._net.gated:
-            grad = _aten.glu_backward(grad, voxels, 1)
-        del voxels
-        grad = grad.flatten(1, 2)
-        if self._wants("up"):
-            self._add("up", correlate(h, grad))
-        grad = _aten.threshold_backward(mix_into_hidden(self._up, grad), h, 0)
+        """Backpropagate from the output to the middle convolution's; return the gradient of that, with room for layers
+        of the neighbours'."""
+        h = self._convolve_hidden(seen)
+        room = h if self._strips.count == 1 else self._room(seen.strip)
+        for part, cells, grad in self._slabs(seen.strip, h, self._strips.inside(room)):
+            voxels = self._to_voxels(cells)
+            grad_voxels = self._to_gate(receive(self._net.finish(voxels, part.shape[2:])), voxels)
+            if self._wants("up"):
+                self._add("up", correlate(cells, grad_voxels))
+            _aten.threshold_backward.grad_input(mix_into_hidden(self._up, grad_voxels), cells, 0, grad_input=grad)
+            del voxels, grad_voxels, cells  # not beside those of the next slab, or what the convolution copies
         del h
-        self._add_middle(seen, grad)
-        return grad
+        self._add_middle(seen, self._strips.inside(room))
+        return room
+
+    def _to_gate(self, grad: Tensor, voxels: Tensor) -> Tensor:
+        """Backpropagate from the output to what was before the gate, patches stacked."""
+        grad = self._by_patch(self._gather(grad))
+        return (_aten.glu_backward(grad, voxels, 1) if self._net.gated else grad).flatten(1, 2)
 
     def _add_middle(self, seen: _Seen, grad: Tensor) -> None:
         """Add gradients of the middle convolution's weights, given that of its output on a strip."""
@@ -175,16 +209,33 @@ class NetInStrips:
             if grad_of is not None:
                 self._add(name, grad_of)
 
-    def _to_input(self, seen: _Seen, grad: Tensor) -> Tensor:
-        """Backpropagate to the net's input from the middle convolution's output, between layers of the neighbours'."""
-        grad = self._convolve(grad, self._turned, None)
-        grad = _aten.threshold_backward(grad, self._strips.inside(seen.hidden), 0)
-        if self._wants("down"):
-            self._add("down", correlate(grad, seen.patches))
-        if self._wants("down bias"):
-            self._add("down bias", grad.sum(dim=(0, *range(2, grad.ndim))))
-        voxels = mix_from_hidden(self._down.mT, grad).unflatten(1, (self._weights["down"].shape[1], -1))
-        return at(lay_out_patches(voxels, self._net.stride), tuple(slice(n) for n in seen.sizes))
+    def _to_input(self, seen: _Seen, grad: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """Backpropagate to the net's input, slab by slab, from the middle convolution's output between its
+        neighbours'."""
+        slabs, back = self._slabs(seen.strip, self._strips.inside(seen.hidden)), self._convolve_back(grad)
+        for part, hidden in slabs:
+            cells = next(back)
+            _aten.threshold_backward.grad_input(cells, hidden, 0, grad_input=cells)
+            if self._wants("down"):
+                self._add("down", correlate(cells, self._gather(read(part))))
+            if self._wants("down bias"):
+                self._add("down bias", cells.sum(dim=(0, *range(2, cells.ndim))))
+            voxels = self._by_patch(mix_from_hidden(self._down.mT, cells))
+            del cells
+            yield at(lay_out_patches(voxels, self._net.stride), tuple(slice(n) for n in part.shape[2:]))
+            del voxels  # not beside what is made of the next slab
+
+    def _convolve_back(self, grad: Tensor) -> Iterator[Tensor]:
+        """Yield slab after slab of the gradient of what the middle convolution saw of a strip."""
+        if not self._strips.back_in_slabs:
+            yield from self._strips.slabs_of_cells(self._convolve(grad, self._turned, None))
+            return
+        layers = grad.shape[2]
+        for start in range(0, layers, self._strips.slab):
+            stop = min(start + self._strips.slab, layers)
+            first, last = max(start - 1, 0), min(stop + 1, layers)
+            # Layers next to a slab are seen from one side only, and left out of what is made.
+            yield self._convolve(grad[:, :, first:last], self._turned, None)[:, :, start - first : stop - first]
 
     @cached_property
     def _turned(self) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from invrim.layers.channel_product import mix_from_channels_last, mix_into_channels_last, prefers_channels_last
@@ -40,6 +41,13 @@ def mix_from_hidden(matrix: Tensor, x: Tensor) -> Tensor:
     """Apply a matrix to channels that lie as a 3×3 convolution wants them; those of the result lie as usual."""
     product = mix_from_channels_last if prefers_channels_last(x, x.shape[1]) else mix
     return product(matrix, x)
+
+
+def layout_of_hidden(x: Tensor, channels: int) -> torch.memory_format:
+    """How so many channels lie in memory that `mix_into_hidden` makes of ``x``."""
+    if not prefers_channels_last(x, channels):
+        return torch.contiguous_format
+    return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
 
 
 def lay_out_patches(patches: Tensor, stride: Sequence[int]) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from invrim.errors import OptionError
 from invrim.invertible import autocast_on, is_hooked
+from invrim.layers.channel_product import prefers_channels_last
 from invrim.layers.patches import (
     PatchConv1d,
     PatchConv2d,
@@ -22,7 +23,8 @@ from invrim.layers.patches import (
     PatchConvTranspose3d,
     lay_out_patches,
 )
-from invrim.layers.strips import Strips, strips_of
+from invrim.layers.state import is_transformed
+from invrim.layers.strips import Needs, Strips, strips_of
 from invrim.layers.tiles import Tile, at, tiles_of
 from invrim.sharding import Shardable
 
@@ -35,15 +37,15 @@ _UNFOLDED = 20_480
 """torch unfolds what it convolves in 3D, on a CPU and in float32, into 27 copies, where there is one of a batch and
 channels x z x y is at most this."""
 
-_STRIP_BYTES = {"cpu": (6.5e6, 20e6)}
+_STRIP_BYTES = {"cpu": (6e6, 20e6)}
 """What an evaluation in strips and its backward pass may hold at a time, at least and at most. Measured: less costs
 time, and so does what falls out of the caches."""
 _STRIP_BYTES_ELSEWHERE = (512e6, 512e6)
 """Not measured: kernels that take longer than their launch."""
-_STRIP_STATES = 2.9
-"""What they hold between these bounds, in sizes of the input: with it and its gradient less than five."""
-_CHANNELS_OF_A_BLOCK = 16
-"""oneDNN convolves copies of activations with channels in blocks, the last one filled up."""
+_STRIP_STATES = 3.0
+"""What they hold between these bounds, in sizes of the state: with it and its gradient less than five."""
+_WEIGHTS = 6
+"""How often they hold the weights besides: normalised, turned, and gradients, of the next step's too."""
 
 Margins = Sequence[tuple[int, int]]
 """Cells ``(before, after)`` along each axis."""
@@ -136,28 +138,32 @@ class ResidualNet(nn.Module, Shardable):
         """Divide the space of ``(b, c, ...)`` into strips that suit its size; None if the net cannot take them.
 
         It cannot as a part of a shard, whose neighbours are elsewhere, nor once parts of it are others than it was made
-        with, or have hooks: strips pass by their ``forward``.
+        with, or have hooks: strips pass by their ``forward``. Nor under transforms, whose tensors are not written into.
         """
-        if self.shard is not None or not self._is_as_made():
+        if self.shard is not None or is_transformed() or not self._is_as_made():
             return None
         precision, device = self.precision_on(z), z.device.type
         smallest, largest = _STRIP_BYTES.get(device, _STRIP_BYTES_ELSEWHERE)
-        cell = self._held_per_cell() * precision.itemsize * max(len(z), 1)
-        most = _STRIP_STATES * z.nbytes
+        most = _STRIP_STATES * z.nbytes - _WEIGHTS * sum(p.nbytes for p in self.parameters())
+        room = min(max(most, smallest), largest)
         unfolds = device == "cpu" and precision == torch.float32 and len(z) == 1
         rows = _UNFOLDED / self.middle.out_channels if unfolds else 0
-        return strips_of(z.shape[2:], self.stride, min(max(most, smallest), largest) / cell, most / cell, rows)
+        return strips_of(z.shape[2:], self.stride, self._needs(z, precision), room, most=most, rows=rows)
 
-    def _held_per_cell(self) -> int:
-        """Numbers alive of a cell of two strips while their backward pass is at its peak."""
+    def _needs(self, z: Tensor, precision: torch.dtype) -> Needs:
+        """What is alive of a cell; ``z`` is what the input is made of."""
         voxels, hidden = math.prod(self.stride), self.middle.out_channels
         patches, width = self.down.in_channels * voxels, self.up.out_channels * voxels
-        copied = 2 * _CHANNELS_OF_A_BLOCK * math.ceil(hidden / _CHANNELS_OF_A_BLOCK)
-        # Of both their patches and hidden channels, and of one a gradient. Besides, what the second ReLU made of the
-        # other, what the net did before its gate and, twice, after it, and two gradients; or what goes through the
-        # middle convolution.
-        gated = width // 2 if self.gated else width
-        return 2 * patches + 3 * hidden + max(2 * hidden + 2 * width + 2 * gated, 3 * hidden + copied)
+        output = width // 2 if self.gated else width
+        number, number_of_z = (dtype.itemsize * max(len(z), 1) for dtype in (precision, z.dtype))
+        return Needs(
+            hidden=number * hidden,
+            # Before the gate, and its gradient; behind it, and its gradient, of which patches are gathered.
+            gated=number * 2 * width + number_of_z * (2 + (voxels > 1)) * output,
+            # The input and its patches, or their gradient before and after it is laid out, and on a grid another one.
+            ends=number_of_z * 3 * patches,
+            copied=precision != torch.float32 or not prefers_channels_last(z, hidden),
+        )
 
     def precision_on(self, z: Tensor) -> torch.dtype:
         """In which the net computes for a state ``z``, under autocast as it is set."""

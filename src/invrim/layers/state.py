@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from invrim.errors import ShapeError
 from invrim.typing import State
@@ -30,3 +31,9 @@ def full_precision(z: State) -> AbstractContextManager[object]:
     """Keep the state's own arithmetic out of autocast: a bf16 state cannot be inverted, a bf16 net can."""
     kind = z.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def is_transformed() -> bool:
+    """Whether a function transform or forward-mode differentiation is on: tensors may then stand for more than they
+    say, and are not written into."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
