@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.amp import custom_bwd, custom_fwd
 
-from invrim.layers.mixing import each, voxels
+from invrim.layers.mixing import each, sum_of_batch, voxels
 from invrim.layers.state import is_transformed
 
 _WIDE = 32
@@ -52,11 +52,11 @@ def mix_from_channels_last(matrix: Tensor, x: Tensor) -> Tensor:
 def _into(matrix: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
     y = torch.bmm(voxels(x).transpose(1, 2), each(matrix.mT, x))
     y = y if bias is None else y.add_(bias)
-    return y.view(len(x), *x.shape[2:], len(matrix)).movedim(-1, 1)
+    return y.view(x.shape[0], *x.shape[2:], matrix.shape[0]).movedim(-1, 1)
 
 
 def _from(matrix: Tensor, x: Tensor) -> Tensor:
-    return torch.bmm(each(matrix, x), _rows(x).transpose(1, 2)).view(len(x), len(matrix), *x.shape[2:])
+    return torch.bmm(each(matrix, x), _rows(x).transpose(1, 2)).view(x.shape[0], matrix.shape[0], *x.shape[2:])
 
 
 def _as_autocast(x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _IntoChannelsLast(torch.autograd.Function):
         matrix, x = ctx.saved_tensors
         needs_matrix, needs_x, needs_bias = ctx.needs_input_grad
         return (
-            torch.bmm(voxels(x), _rows(grad)).sum(dim=0).mT if needs_matrix else None,
+            sum_of_batch(torch.bmm(voxels(x), _rows(grad))).mT if needs_matrix else None,
             _FromChannelsLast.apply(matrix.mT, grad) if needs_x else None,
             _rows(grad).sum(dim=(0, 1)) if needs_bias else None,
         )
@@ -101,7 +101,7 @@ class _FromChannelsLast(torch.autograd.Function):
         matrix, x = ctx.saved_tensors
         needs_matrix, needs_x = ctx.needs_input_grad
         return (
-            torch.bmm(voxels(grad), _rows(x)).sum(dim=0) if needs_matrix else None,
+            sum_of_batch(torch.bmm(voxels(grad), _rows(x))) if needs_matrix else None,
             _IntoChannelsLast.apply(matrix.mT, grad, None) if needs_x else None,
         )
 
@@ -117,4 +117,5 @@ def _rows(x: Tensor) -> Tensor:
 
     Other ways to the same view leave a batch of one with a stride that makes bf16 products copy it.
     """
-    return x.movedim(1, -1).reshape(len(x), prod(x.shape[2:]), x.shape[1])
+    batch, channels, *space = x.shape
+    return x.movedim(1, -1).reshape(batch, prod(space), channels)

@@ -159,7 +159,7 @@ def mix(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     # Not torch.matmul: it would fold batch and space into one axis, which copies the state.
     operands = each(matrix, x), voxels(x)
     mixed = torch.bmm(*operands) if bias is None else torch.baddbmm(bias.view(-1, 1), *operands)
-    return mixed.reshape(len(x), len(matrix), *x.shape[2:])
+    return mixed.reshape(x.shape[0], matrix.shape[0], *x.shape[2:])
 
 
 def mix_into_(z: Tensor, matrix: Tensor, x: Tensor, *, sign: float = 1.0) -> Tensor:
@@ -178,14 +178,19 @@ def _is_one_piece(z: Tensor) -> bool:
 
 def correlate(a: Tensor, b: Tensor) -> Tensor:
     """Sum of outer products of channels over batch and space, ``(b, p, ...), (b, q, ...) -> (p, q)``."""
-    return torch.bmm(voxels(a), voxels(b).transpose(1, 2)).sum(dim=0)
+    return sum_of_batch(torch.bmm(voxels(a), voxels(b).transpose(1, 2)))
+
+
+def sum_of_batch(x: Tensor) -> Tensor:
+    return x.squeeze(0) if x.shape[0] == 1 else x.sum(dim=0)
 
 
 def voxels(x: Tensor) -> Tensor:
     """Take space as one axis, ``(b, c, ...) -> (b, c, voxels)``."""
-    return x.reshape(*x.shape[:2], prod(x.shape[2:]))  # not flatten, which knows no batch of gradients
+    batch, channels, *space = x.shape
+    return x.reshape(batch, channels, prod(space))  # not flatten, which knows no batch of gradients
 
 
 def each(matrix: Tensor, x: Tensor) -> Tensor:
     """One view of the matrix for every entry of the batch."""
-    return matrix.expand(len(x), *matrix.shape)
+    return matrix.expand(x.shape[0], -1, -1)

@@ -169,7 +169,8 @@ class NetInStrips:
     def _by_patch(self, x: Tensor) -> Tensor:
         """View channels ``(b, c * voxels of a patch, ...)`` as ``(b, c, voxels of a patch, ...)``."""
         voxels = prod(self._net.stride)
-        return x.view(len(x), x.shape[1] // voxels, voxels, *x.shape[2:])
+        batch, channels, *cells = x.shape
+        return x.view(batch, channels // voxels, voxels, *cells)
 
     def _gather(self, x: Tensor) -> Tensor:
         return gather_patches(self._net.fill_patches(x).to(self._precision), self._net.stride)

@@ -144,26 +144,32 @@ class ResidualNet(nn.Module, Shardable):
             return None
         precision, device = self.precision_on(z), z.device.type
         smallest, largest = _STRIP_BYTES.get(device, _STRIP_BYTES_ELSEWHERE)
-        most = _STRIP_STATES * z.nbytes - _WEIGHTS * sum(p.nbytes for p in self.parameters())
+        patches, hidden, width = self._widths()
+        weights = (patches + 3 ** len(self.stride) * hidden + width) * hidden
+        most = _STRIP_STATES * z.nbytes - _WEIGHTS * weights * precision.itemsize
         room = min(max(most, smallest), largest)
         unfolds = device == "cpu" and precision == torch.float32 and len(z) == 1
-        rows = _UNFOLDED / self.middle.out_channels if unfolds else 0
+        rows = _UNFOLDED / hidden if unfolds else 0
         return strips_of(z.shape[2:], self.stride, self._needs(z, precision), room, most=most, rows=rows)
 
     def _needs(self, z: Tensor, precision: torch.dtype) -> Needs:
         """What is alive of a cell; ``z`` is what the input is made of."""
-        voxels, hidden = math.prod(self.stride), self.middle.out_channels
-        patches, width = self.down.in_channels * voxels, self.up.out_channels * voxels
+        patches, hidden, width = self._widths()
         output = width // 2 if self.gated else width
-        number, number_of_z = (dtype.itemsize * max(len(z), 1) for dtype in (precision, z.dtype))
+        of_net, of_z = (dtype.itemsize * max(len(z), 1) for dtype in (precision, z.dtype))
         return Needs(
-            hidden=number * hidden,
+            hidden=of_net * hidden,
             # Before the gate, and its gradient; behind it, and its gradient, of which patches are gathered.
-            gated=number * 2 * width + number_of_z * (2 + (voxels > 1)) * output,
+            gated=of_net * 2 * width + of_z * (2 + (math.prod(self.stride) > 1)) * output,
             # The input and its patches, or their gradient before and after it is laid out, and on a grid another one.
-            ends=number_of_z * 3 * patches,
+            ends=of_z * 3 * patches,
             copied=precision != torch.float32 or not prefers_channels_last(z, hidden),
         )
+
+    def _widths(self) -> tuple[int, int, int]:
+        """Numbers of a cell: of its patch, hidden channels, and what the last convolution makes."""
+        voxels = math.prod(self.stride)
+        return self.down.in_channels * voxels, self.middle.out_channels, self.up.out_channels * voxels
 
     def precision_on(self, z: Tensor) -> torch.dtype:
         """In which the net computes for a state ``z``, under autocast as it is set."""
