@@ -85,7 +85,7 @@ def budget_table(result: dict[str, Any]) -> str:
 
 
 def tiles_table(result: dict[str, Any]) -> str:
-    """One line a chain and number of blocks: peak and time whole, in strips and in given tiles."""
+    """One line a chain and number of blocks: peak and time whole, in strips or slabs, and in given tiles."""
     cases = result["results"]["cases"]
     body = []
     for row in result["results"]["measurements"]:
@@ -102,8 +102,12 @@ def tiles_table(result: dict[str, Any]) -> str:
 
 
 def _count(strips: dict[str, int]) -> str:
-    count = ceil(strips["cells"] / strips["thickness"])
-    return f"{count} strips" if count > 1 else "1 strip"
+    """Strips, or slabs of a single one."""
+    for size, parts in (("thickness", "strips"), ("slab", "slabs")):
+        count = ceil(strips["cells"] / strips[size])
+        if count > 1:
+            return f"{count} {parts}"
+    return "1 slab"
 
 
 def _by(sizes: list[int]) -> str:

@@ -177,6 +177,15 @@ def test_operations_that_want_to_see_data_are_counted_once_they_are_done():
     assert live.now >= found.nbytes == 80
 
 
+@pytest.mark.parametrize(("layout", "copied"), [(torch.contiguous_format, 1), (torch.channels_last, 0)])
+def test_convolutions_copy_what_does_not_lie_channels_last(layout, copied):
+    x = torch.ones(1, 32, 16, 16).contiguous(memory_format=layout)
+    weight = torch.ones(32, 32, 3, 3)
+    with LiveBytes() as live:
+        y = torch.nn.functional.conv2d(x, weight, padding=1)
+    assert live.peak == y.nbytes + copied * x.nbytes + weight.nbytes
+
+
 def test_the_outermost_chain_decides():
     z, steps = large_state(), blocks()
     inner = InvertibleChain(steps[:4], memory_budget=1)

@@ -62,10 +62,10 @@ def blocks(count: int, space, stride, tile="auto", channels: int = 5) -> list[Re
 
 # The division.
 
-SIXTHS = Needs(hidden=1 / 6, gated=1e-9, ends=1e-9, copied=True)
+SIXTHS = Needs(hidden=1 / 6, gated=1e-9, ends=1e-9, copied=1 / 12)
 """One byte for every cell of several strips."""
-IN_PLACE = Needs(hidden=1.0, gated=1.0, ends=1.0, copied=False)
-COPIED = Needs(hidden=1.0, gated=1.0, ends=1.0, copied=True)
+IN_PLACE = Needs(hidden=1.0, gated=1.0, ends=1.0, copied=0.0)
+COPIED = Needs(hidden=1.0, gated=1.0, ends=1.0, copied=1.0)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expe
         ((100, 64), IN_PLACE, 3 * 6400, 0, (50, True)),  # nothing would be left at the end
         ((100, 64), IN_PLACE, 2.25 * 6400, 0, (13, True)),
         ((100, 64), IN_PLACE, 2.1 * 6400, 0, None),
-        ((100, 64), COPIED, 4 * 6400, 0, (100, False)),
-        ((100, 64), COPIED, 4 * 6400 - 1, 0, None),  # the copies do not fit
+        ((100, 64), COPIED, 5 * 6400, 0, (100, False)),
+        ((100, 64), COPIED, 5 * 6400 - 1, 0, None),  # the copies do not fit
         ((4, 64), IN_PLACE, 4 * 256, 0, (4, False)),
         ((16, 64, 64), IN_PLACE, 3 * 65536, 9 * 64 - 1, (8, True)),
         ((16, 64, 64), IN_PLACE, 3 * 65536, 9 * 64, None),  # slabs would be unfolded

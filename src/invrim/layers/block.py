@@ -51,9 +51,10 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     n_reflections
         Householder reflections in U.
     tile
-        ``"auto"`` walks over the state in strips as thick as suits it, and needs the working memory of two of them.
-        They hand on what their neighbours must see, so that hardly anything is computed twice. Not on shards, nor where
-        G is a net of your own, or one whose parts you have replaced or hooked: it is then evaluated whole.
+        ``"auto"`` evaluates G part by part, in the working memory of less than three states, and hardly anything twice:
+        in slabs around a convolution of all of the state where its hidden channels fit, else in strips that hand on
+        what their neighbours must see. Not on shards, nor where G is a net of your own, or one whose parts you have
+        replaced or hooked: it is then evaluated whole.
 
         Numbers, one or one per axis, multiples of the stride, evaluate G over so many voxels at a time: forward and
         backward then need the working memory of one tile, besides half a state. Every tile sees one cell of the stride

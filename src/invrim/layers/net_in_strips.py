@@ -1,4 +1,4 @@
-"""A residual net evaluated and differentiated strip by strip, no voxel twice."""
+"""A residual net evaluated and differentiated strip by strip, hardly a voxel twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class NetInStrips:
 
     Only the middle convolution looks beyond a patch, by one cell: a strip needs a layer of hidden channels of either
     neighbour's, and on the way back of their gradient. So hardly anything is evaluated twice, unlike in tiles with a
-    halo, and what is alive is that of two strips. Gradients are written out: a graph would keep everything to its end.
+    halo, and what is alive is that of two strips. What does not look beyond a patch walks over a strip in slabs.
+    Gradients are written out: a graph would keep everything to its end.
 
     To be made in gradient mode, if gradients are wanted, and used without it and outside autocast.
 

@@ -46,6 +46,8 @@ _STRIP_STATES = 3.0
 """What they hold between these bounds, in sizes of the state: with it and its gradient less than five."""
 _WEIGHTS = 6
 """How often they hold the weights besides: normalised, turned, and gradients, of the next step's too."""
+_CHANNELS_OF_A_BLOCK = 16
+"""oneDNN convolves copies of activations with channels in blocks, unless they are in float32 and lie last."""
 
 Margins = Sequence[tuple[int, int]]
 """Cells ``(before, after)`` along each axis."""
@@ -163,8 +165,14 @@ class ResidualNet(nn.Module, Shardable):
             gated=of_net * 2 * width + of_z * (2 + (math.prod(self.stride) > 1)) * output,
             # The input and its patches, or their gradient before and after it is laid out, and on a grid another one.
             ends=of_z * 3 * patches,
-            copied=precision != torch.float32 or not prefers_channels_last(z, hidden),
+            copied=of_net * self._copied_channels(z, precision),
         )
+
+    def _copied_channels(self, z: Tensor, precision: torch.dtype) -> int:
+        """How many the middle convolution copies, the last block of them filled up."""
+        if precision == torch.float32 and prefers_channels_last(z, self.middle.out_channels):
+            return 0
+        return _CHANNELS_OF_A_BLOCK * math.ceil(self.middle.out_channels / _CHANNELS_OF_A_BLOCK)
 
     def _widths(self) -> tuple[int, int, int]:
         """Numbers of a cell: of its patch, hidden channels, and what the last convolution makes."""

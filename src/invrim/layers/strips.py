@@ -115,14 +115,14 @@ class Needs:
     """Of what is alive between the last convolution's output and its gradient."""
     ends: float
     """Of the input, its patches, and their gradient."""
-    copied: bool
-    """Whether the middle convolution copies what it is given."""
+    copied: float
+    """Of a copy that the middle convolution makes of hidden channels, if it does."""
 
     @property
     def of_strips(self) -> float:
         """Of every cell of a strip, the peak of a backward pass through several."""
-        # Of two strips hidden channels and a gradient, and of one what the second ReLU made.
-        return 5 * self.hidden + max(self.gated, self.hidden if self.copied else 0)
+        # Of two strips hidden channels and a gradient, and of one what the second ReLU made, or another gradient.
+        return 5 * self.hidden + max(self.gated, 2 * self.copied)
 
 
 def strips_of(
@@ -159,7 +159,7 @@ def strips_of(
 def _in_slabs(whole: Strips, layers: Sequence[int], needs: Needs, room: float, rows: float) -> Strips | None:
     """Divide one strip into slabs that leave room for hidden channels of all of it; None if there is not enough."""
     hidden, gated, ends = (prod(layers) * held for held in (needs.hidden, needs.gated, needs.ends))
-    if needs.copied and 4 * hidden > room:
+    if needs.copied and 3 * hidden + 2 * needs.copied * prod(layers) > room:
         return None
     # Hidden channels and a gradient of theirs, besides a slab at the gate; then what that becomes on its way back.
     free = room - 2 * hidden

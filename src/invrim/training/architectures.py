@@ -50,7 +50,7 @@ class IRIMOptions:
     """With "invert": bytes for activations, such as "8GB", within which as many blocks as fit are stored."""
     tile: int | tuple[int, ...] | Literal["auto"] | None = "auto"
     """Voxels over which a block is evaluated at a time, one number or one per axis; None evaluates it whole, "auto" in
-    strips as thick as suits the state."""
+    parts as large as suits the state."""
 
 
 @dataclass(frozen=True, kw_only=True)
