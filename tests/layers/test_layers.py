@@ -51,8 +51,14 @@ def test_gradients_of_rows_are_those_of_autograd(channels):
     for rows, matrix in zip(factors.rows(), factors.split(), strict=True):
         x = torch.randn(2, len(matrix), 6, 7, dtype=torch.double)
         expected = torch.autograd.grad((x * mix(matrix, z)).sum(), mixing.vectors, retain_graph=True)
-        got = torch.autograd.grad(rows.sources, mixing.vectors, rows.gradients(x, z), retain_graph=True)
-        torch.testing.assert_close(got, expected, rtol=0, atol=1e-11)
+        total, transposed = z.clone(), z.clone()
+        of_z, first = rows.of_with_gradients(z, x)
+        second = rows.transpose_into_with_gradients_(total, z, x)
+        assert torch.equal(of_z, rows.of(z))
+        assert torch.equal(total, rows.transpose_into_(transposed, x))
+        for gradients in (first, second):
+            got = torch.autograd.grad(rows.sources, mixing.vectors, gradients, retain_graph=True)
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-11)
 
 
 def test_block_equals_the_published_form():

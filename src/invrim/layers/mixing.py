@@ -111,8 +111,12 @@ class Rows(ABC):
         """Add ``sign`` times the transposed rows of ``x`` ``(b, rows, ...)`` to ``z`` ``(b, C, ...)``, in place."""
 
     @abstractmethod
-    def gradients(self, x: Tensor, z: Tensor) -> list[Tensor]:
-        """Gradients of ``sum(x * self.of(z))`` for the sources."""
+    def of_with_gradients(self, z: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Apply the rows, and give the gradients of ``sum(x * self.of(z))`` for the sources, which share a product."""
+
+    @abstractmethod
+    def transpose_into_with_gradients_(self, total: Tensor, z: Tensor, x: Tensor) -> list[Tensor]:
+        """Add the transposed rows of ``x`` to ``total``, and give the gradients of ``sum(x * self.of(z))``."""
 
 
 class DenseRows(Rows):
@@ -128,7 +132,11 @@ class DenseRows(Rows):
     def transpose_into_(self, z: Tensor, x: Tensor, *, sign: int = 1) -> Tensor:
         return mix_into_(z, self.matrix.mT, x, sign=sign)
 
-    def gradients(self, x: Tensor, z: Tensor) -> list[Tensor]:
+    def of_with_gradients(self, z: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return self.of(z), [correlate(x, z)]
+
+    def transpose_into_with_gradients_(self, total: Tensor, z: Tensor, x: Tensor) -> list[Tensor]:
+        self.transpose_into_(total, x)
         return [correlate(x, z)]
 
 
@@ -142,16 +150,38 @@ class FactoredRows(Rows):
         self.right = right.detach()
 
     def of(self, z: Tensor) -> Tensor:
-        half, reflected = z[:, self.half].flatten(2), torch.bmm(each(self.right, z), z.flatten(2))
-        return torch.baddbmm(half, each(self.left, z), reflected, alpha=-1).unflatten(2, z.shape[2:])
+        return self._of(z, self._inner(z))
 
     def transpose_into_(self, z: Tensor, x: Tensor, *, sign: int = 1) -> Tensor:
-        z[:, self.half].add_(x, alpha=sign)
-        return mix_into_(z, self.right.mT, mix(self.left.mT, x), sign=-sign)
+        return self._transpose_into_(z, x, self._outer(x), sign)
 
-    def gradients(self, x: Tensor, z: Tensor) -> list[Tensor]:
-        # Half the time of the outer products of all channels, at 64 of them.
-        return [-correlate(x, mix(self.right, z)), -correlate(mix(self.left.mT, x), z)]
+    def of_with_gradients(self, z: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        inner = self._inner(z)
+        return self._of(z, inner), _gradients(x, z, inner, self._outer(x))
+
+    def transpose_into_with_gradients_(self, total: Tensor, z: Tensor, x: Tensor) -> list[Tensor]:
+        outer = self._outer(x)
+        self._transpose_into_(total, x, outer, 1)
+        return _gradients(x, z, self._inner(z), outer)
+
+    def _of(self, z: Tensor, inner: Tensor) -> Tensor:
+        half = voxels(z[:, self.half])
+        return torch.baddbmm(half, each(self.left, z), voxels(inner), alpha=-1).view(half.shape[:2] + z.shape[2:])
+
+    def _transpose_into_(self, z: Tensor, x: Tensor, outer: Tensor, sign: int) -> Tensor:
+        z[:, self.half].add_(x, alpha=sign)
+        return mix_into_(z, self.right.mT, outer, sign=-sign)
+
+    def _inner(self, z: Tensor) -> Tensor:
+        return mix(self.right, z)
+
+    def _outer(self, x: Tensor) -> Tensor:
+        return mix(self.left.mT, x)
+
+
+def _gradients(x: Tensor, z: Tensor, inner: Tensor, outer: Tensor) -> list[Tensor]:
+    """Of factored rows; half the time of the outer products of all channels, at 64 of them."""
+    return [-correlate(x, inner), -correlate(outer, z)]
 
 
 def mix(matrix: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:

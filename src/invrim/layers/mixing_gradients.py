@@ -24,16 +24,20 @@ class MixingGradients:
 
     def behind(self, g: Tensor, grad: Tensor) -> Tensor:
         """Gradient of the output ``g`` of G on a part, given that of the block's output there."""
-        if self._vectors.requires_grad:
-            self._of_write = _sum(self._of_write, self.write.gradients(g, grad))
-        return self.write.of(grad)
+        if not self._vectors.requires_grad:
+            return self.write.of(grad)
+        grad_g, found = self.write.of_with_gradients(grad, g)
+        self._of_write = _sum(self._of_write, found)
+        return grad_g
 
     def before_(self, z: Tensor, grad: Tensor, grad_h: Tensor) -> Tensor:
         """Turn the gradient of the block's output into that of its input, given the input ``z`` and the gradient of
         :math:`U_L z`, in place."""
-        if self._vectors.requires_grad:
-            self._of_read = _sum(self._of_read, self.read.gradients(grad_h, z))
-        return self.read.transpose_into_(grad, grad_h)
+        if not self._vectors.requires_grad:
+            return self.read.transpose_into_(grad, grad_h)
+        found = self.read.transpose_into_with_gradients_(grad, z, grad_h)
+        self._of_read = _sum(self._of_read, found)
+        return grad
 
     def gradients(self) -> dict[Tensor, Tensor]:
         """Gradient of the reflections, if they are trainable, of all parts so far."""

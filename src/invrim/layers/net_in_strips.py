@@ -135,17 +135,16 @@ class NetInStrips:
             del hidden, h
 
     def _room(self, strip: Tensor) -> Tensor:
-        """Make room for hidden channels of a strip, which is given in voxels, between layers of its neighbours', which
-        are zeros so far."""
+        """Make room for hidden channels of a strip, which is given in voxels; its ends are zeros so far."""
         channels = len(self._weights["down"])
         cells = [ceil(n / d) for n, d in zip(strip.shape[2:], self._net.stride, strict=True)]
         room = torch.empty(
-            (len(strip), channels, *self._strips.with_neighbours(cells)),
+            (len(strip), channels, *self._strips.with_ends(cells)),
             dtype=self._precision,
             device=strip.device,
             memory_format=layout_of_hidden(strip, channels),
         )
-        if self._strips.count > 1:
+        if self._strips.has_ends:
             for layer in (self._strips.first(room), self._strips.last(room)):
                 layer.zero_()
         return room
@@ -177,19 +176,28 @@ class NetInStrips:
         return gather_patches(self._net.fill_patches(x).to(self._precision), self._net.stride)
 
     def _to_middle(self, seen: _Seen, receive: Callable[[Tensor], Tensor]) -> Tensor:
-        """Backpropagate from the output to the middle convolution's; return the gradient of that, with room for layers
-        of the neighbours'."""
-        h = self._convolve_hidden(seen)
-        room = h if self._strips.count == 1 else self._room(seen.strip)
-        for part, cells, grad in self._slabs(seen.strip, h, self._strips.inside(room)):
+        """Backpropagate from the output to the middle convolution's; return the gradient of that, of several strips
+        with room for layers of the neighbours'."""
+        h, strips = self._convolve_hidden(seen), self._strips
+        room = inside = h
+        if strips.count > 1:
+            room = self._room(seen.strip)
+            inside = strips.inside(room)
+        between = iter(strips.slabs_between(seen.hidden)) if strips.has_ends else None
+        for part, cells, grad in self._slabs(seen.strip, h, inside):
             voxels = self._to_voxels(cells)
             grad_voxels = self._to_gate(receive(self._net.finish(voxels, part.shape[2:])), voxels)
             if self._wants("up"):
                 self._add("up", correlate(cells, grad_voxels))
             _aten.threshold_backward.grad_input(mix_into_hidden(self._up, grad_voxels), cells, 0, grad_input=grad)
-            del voxels, grad_voxels, cells  # not beside those of the next slab, or what the convolution copies
-        del h
-        self._add_middle(seen, self._strips.inside(room))
+            del voxels, grad_voxels, cells  # not beside those of the next slab
+            if self._wants("middle bias"):
+                self._add("middle bias", _sum_of_channels(grad))
+            if between is not None:
+                self._add_middle(next(between), grad)
+        del h  # of several strips not beside what the convolution copies
+        if between is None:
+            self._add_middle(seen.hidden, inside)
         return room
 
     def _to_gate(self, grad: Tensor, voxels: Tensor) -> Tensor:
@@ -197,19 +205,17 @@ class NetInStrips:
         grad = self._by_patch(self._gather(grad))
         return (_aten.glu_backward(grad, voxels, 1) if self._net.gated else grad).flatten(1, 2)
 
-    def _add_middle(self, seen: _Seen, grad: Tensor) -> None:
-        """Add gradients of the middle convolution's weights, given that of its output on a strip."""
-        wanted = False, self._wants("middle"), self._wants("middle bias")
-        if not any(wanted):
+    def _add_middle(self, hidden: Tensor, grad: Tensor) -> None:
+        """Add to the gradient of the middle convolution's weights, given what it saw and that of what it made."""
+        if not self._wants("middle"):
             return
         weight, padding, ones = self._weights["middle"], self._strips.padding, [1] * len(self._net.stride)
-        # Not torch.nn.grad, which would make up weights of another layout, so that everything would be copied.
-        _, *found = _aten.convolution_backward(
-            grad, seen.hidden, weight, [len(weight)], ones, padding, ones, False, [0] * len(ones), 1, wanted
+        # Not torch.nn.grad, which would make up weights of another layout, so that everything would be copied. Without
+        # the bias, whose gradient takes longer here than a sum.
+        _, found, _ = _aten.convolution_backward(
+            grad, hidden, weight, None, ones, padding, ones, False, [0] * len(ones), 1, (False, True, False)
         )
-        for name, grad_of in zip(("middle", "middle bias"), found, strict=True):
-            if grad_of is not None:
-                self._add(name, grad_of)
+        self._add("middle", found)
 
     def _to_input(self, seen: _Seen, grad: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
         """Backpropagate to the net's input, slab by slab, from the middle convolution's output between its
@@ -221,7 +227,7 @@ class NetInStrips:
             if self._wants("down"):
                 self._add("down", correlate(cells, self._gather(read(part))))
             if self._wants("down bias"):
-                self._add("down bias", cells.sum(dim=(0, *range(2, cells.ndim))))
+                self._add("down bias", _sum_of_channels(cells))
             voxels = self._by_patch(mix_from_hidden(self._down.mT, cells))
             del cells
             yield at(lay_out_patches(voxels, self._net.stride), tuple(slice(n) for n in part.shape[2:]))
@@ -232,12 +238,13 @@ class NetInStrips:
         if not self._strips.back_in_slabs:
             yield from self._strips.slabs_of_cells(self._convolve(grad, self._turned, None))
             return
-        layers = grad.shape[2]
+        layers, ones = grad.shape[2], [1] * len(self._net.stride)
         for start in range(0, layers, self._strips.slab):
             stop = min(start + self._strips.slab, layers)
             first, last = max(start - 1, 0), min(stop + 1, layers)
             # Layers next to a slab are seen from one side only, and left out of what is made.
-            yield self._convolve(grad[:, :, first:last], self._turned, None)[:, :, start - first : stop - first]
+            back = CONVOLVE[len(ones)](grad[:, :, first:last], self._turned, None, padding=ones)
+            yield back[:, :, start - first : stop - first]
 
     @cached_property
     def _turned(self) -> Tensor:
@@ -257,3 +264,8 @@ class NetInStrips:
         source = self._sources[name]
         grad = grad.reshape(source.shape).to(source.dtype)
         self._totals[name] = self._totals[name].add_(grad) if name in self._totals else grad
+
+
+def _sum_of_channels(x: Tensor) -> Tensor:
+    """Sum ``(b, c, ...)`` over all but the channels."""
+    return x.sum(dim=(0, *range(2, x.ndim)))

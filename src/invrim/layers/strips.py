@@ -35,7 +35,7 @@ class Strips:
     slab_stride: int
     """Voxels of a cell along the first axis."""
     back_in_slabs: bool = False
-    """Whether a gradient goes back through the convolution slab by slab, too; of one strip only."""
+    """Whether gradients go back through the convolution slab by slab, too; of one strip only."""
 
     @property
     def count(self) -> int:
@@ -72,20 +72,32 @@ class Strips:
         return [at(x, region) for region in self.regions(x)]
 
     @property
+    def has_ends(self) -> bool:
+        """Whether hidden channels of a strip lie between layers of its neighbours', or of zeros where there is none."""
+        return self.count > 1 or self.back_in_slabs
+
+    @property
     def padding(self) -> list[int]:
-        """Zeros that a 3×3 convolution adds at both ends of every axis of a strip between its neighbours' layers."""
+        """Zeros that a 3×3 convolution adds at both ends of every axis of a strip, if need be between its ends."""
         padding = [1] * self.ndim
-        if self.count > 1:
+        if self.has_ends:
             padding[self.axis - 2] = 0
         return padding
 
-    def with_neighbours(self, cells: Sequence[int]) -> list[int]:
-        """Lengths of a strip of so many cells along each axis between layers of its neighbours, if it may have any."""
-        return [n + 2 * (self.count > 1 and axis == self.axis) for axis, n in enumerate(cells, start=2)]
+    def with_ends(self, cells: Sequence[int]) -> list[int]:
+        """Lengths of a strip of so many cells along each axis, if need be between its ends."""
+        return [n + 2 * (self.has_ends and axis == self.axis) for axis, n in enumerate(cells, start=2)]
 
     def inside(self, between: Tensor) -> Tensor:
-        """View a strip that lies between layers of its neighbours'."""
-        return between if self.count == 1 else between.narrow(self.axis, 1, between.shape[self.axis] - 2)
+        """View a strip without its ends."""
+        return between.narrow(self.axis, 1, between.shape[self.axis] - 2) if self.has_ends else between
+
+    def slabs_between(self, between: Tensor) -> list[Tensor]:
+        """View the slabs of a strip that has ends, each with a layer of what is next to it at either end."""
+        if self.axis > 2:  # the only one
+            return [between]
+        layers = between.shape[2] - 2
+        return [between[:, :, slab.start : slab.stop + 2] for slab in _slices(0, layers, self.slab)]
 
     def first(self, strip: Tensor, length: int = 1) -> Tensor:
         """View the first layer of a strip, which has so many entries along the axis."""
