@@ -98,6 +98,8 @@ def test_a_space_is_divided_evenly_but_not_too_finely(space, stride, cells, expe
         ((4, 64), IN_PLACE, 4 * 256, 0, (4, False)),
         ((16, 64, 64), IN_PLACE, 3 * 65536, 9 * 64 - 1, (8, True)),
         ((16, 64, 64), IN_PLACE, 3 * 65536, 9 * 64, None),  # slabs would be unfolded
+        ((16, 64, 64), IN_PLACE, 4 * 65536, 16 * 64 - 1, (16, False)),
+        ((16, 64, 64), IN_PLACE, 4 * 65536, 16 * 64, None),  # all of it would be
     ],
 )
 def test_a_space_is_one_strip_in_slabs_where_hidden_channels_of_all_of_it_fit(space, needs, room, rows, expected):

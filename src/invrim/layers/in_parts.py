@@ -112,9 +112,9 @@ class _Strips:
 
     @classmethod
     def of(cls, net: ResidualNet, x: Tensor) -> _Strips | None:
-        """None is one strip only, or a net that takes none."""
+        """None is one slab of one strip only, or a net that takes none."""
         strips = net.strips(x)
-        return None if strips is None or strips.count == 1 else cls(net, strips, net.precision_on(x))
+        return None if strips is None or len(strips.parts(x)) == 1 else cls(net, strips, net.precision_on(x))
 
     def evaluate(self, x: Tensor) -> Iterator[tuple[Region, Tensor]]:
         """Yield the output, strip by strip, and where it belongs."""

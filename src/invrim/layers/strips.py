@@ -171,7 +171,8 @@ def strips_of(
 def _in_slabs(whole: Strips, layers: Sequence[int], needs: Needs, room: float, rows: float) -> Strips | None:
     """Divide one strip into slabs that leave room for hidden channels of all of it; None if there is not enough."""
     hidden, gated, ends = (prod(layers) * held for held in (needs.hidden, needs.gated, needs.ends))
-    if needs.copied and 3 * hidden + 2 * needs.copied * prod(layers) > room:
+    is_unfolded = len(layers) > 2 and layers[0] * layers[1] <= rows
+    if is_unfolded or (needs.copied and 3 * hidden + 2 * needs.copied * prod(layers) > room):
         return None
     # Hidden channels and a gradient of theirs, besides a slab at the gate; then what that becomes on its way back.
     free = room - 2 * hidden
@@ -184,9 +185,9 @@ def _in_slabs(whole: Strips, layers: Sequence[int], needs: Needs, room: float, r
         return None
     count, back_in_slabs = min(found)
     slab = ceil(layers[0] / count)
-    is_unfolded = back_in_slabs and len(layers) > 2 and (slab + 1) * layers[1] <= rows
+    are_unfolded = back_in_slabs and len(layers) > 2 and (slab + 1) * layers[1] <= rows
     thinnest = min(_THINNEST if len(layers) < 3 else _THINNEST_OF_LAYERS, layers[0])
-    return None if slab < thinnest or is_unfolded else replace(whole, slab=slab, back_in_slabs=back_in_slabs)
+    return None if slab < thinnest or are_unfolded else replace(whole, slab=slab, back_in_slabs=back_in_slabs)
 
 
 _THINNEST = 8
