@@ -57,7 +57,7 @@ def main() -> None:
     quick, repeats = options.quick, 1 if options.quick else options.repeats
     studies: dict[str, Iterator[dict[str, Any]]] = {
         "depth": against_depth((1,) if quick else (1, 2, 4, 8), repeats),
-        "volume": against_volume((32,) if quick else (64, 96, 128, 160), repeats),
+        "volume": against_volume((64,) if quick else (64, 96, 128, 160), repeats),
         "processes": against_processes((2,) if quick else (1, 2), (1, 2) if quick else (4, 24), repeats),
         "checkpoints": of_checkpoints((8,) if quick else (8, 64, 256, 512)),
     }
