@@ -155,9 +155,10 @@ def _copied_bytes(given: Any) -> int:
     """Of what a convolution is given."""
     if not isinstance(given, Tensor):
         return 0
-    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(given.ndim, torch.contiguous_format)
-    is_read_in_place = given.dtype == torch.float32 and given.ndim > 3 and given.is_contiguous(memory_format=last)
-    return 0 if is_read_in_place else _size(given)
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(given.ndim)
+    if last is not None and given.dtype == torch.float32 and given.is_contiguous(memory_format=last):
+        return 0
+    return _size(given)
 
 
 def _size(z: Tensor) -> int:

@@ -51,7 +51,7 @@ class ReversibleBlock(VolumePreserving, ExactlyInvertible):
     n_reflections
         Householder reflections in U.
     tile
-        ``"auto"`` evaluates G part by part, in the working memory of less than three states, and hardly anything twice:
+        ``"auto"`` evaluates G part by part, in the memory of three states at most, or 6 MB, hardly anything twice:
         in slabs around a convolution of all of the state where its hidden channels fit, else in strips that hand on
         what their neighbours must see. Not on shards, nor where G is a net of your own, or one whose parts you have
         replaced or hooked: it is then evaluated whole.

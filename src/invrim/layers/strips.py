@@ -162,7 +162,7 @@ def strips_of(
     if len(space) < 3:
         return along(0, _THINNEST)
     strips = along(0, _THINNEST_OF_LAYERS)
-    while strips.count > 1 and (strips.cells_of_last + 2) * layers[1] <= rows:
+    while strips.count > 1 and _is_unfolded(layers, strips.cells_of_last + 2, rows):
         strips = replace(strips, thickness=strips.thickness + 1)
     cells_of_one = strips.thickness * prod(layers[1:])
     return strips if cells_of_one <= max(cells, most / needs.of_strips) else along(2, _THINNEST)
@@ -171,8 +171,7 @@ def strips_of(
 def _in_slabs(whole: Strips, layers: Sequence[int], needs: Needs, room: float, rows: float) -> Strips | None:
     """Divide one strip into slabs that leave room for hidden channels of all of it; None if there is not enough."""
     hidden, gated, ends = (prod(layers) * held for held in (needs.hidden, needs.gated, needs.ends))
-    is_unfolded = len(layers) > 2 and layers[0] * layers[1] <= rows
-    if is_unfolded or (needs.copied and 3 * hidden + 2 * needs.copied * prod(layers) > room):
+    if _is_unfolded(layers, layers[0], rows) or (needs.copied and 3 * hidden + 2 * needs.copied * prod(layers) > room):
         return None
     # Hidden channels and a gradient of theirs, besides a slab at the gate; then what that becomes on its way back.
     free = room - 2 * hidden
@@ -185,9 +184,15 @@ def _in_slabs(whole: Strips, layers: Sequence[int], needs: Needs, room: float, r
         return None
     count, back_in_slabs = min(found)
     slab = ceil(layers[0] / count)
-    are_unfolded = back_in_slabs and len(layers) > 2 and (slab + 1) * layers[1] <= rows
     thinnest = min(_THINNEST if len(layers) < 3 else _THINNEST_OF_LAYERS, layers[0])
-    return None if slab < thinnest or are_unfolded else replace(whole, slab=slab, back_in_slabs=back_in_slabs)
+    if slab < thinnest or (back_in_slabs and _is_unfolded(layers, slab + 1, rows)):
+        return None
+    return replace(whole, slab=slab, back_in_slabs=back_in_slabs)
+
+
+def _is_unfolded(layers: Sequence[int], thickness: int, rows: float) -> bool:
+    """Whether torch unfolds so many layers along z, of a space with ``layers`` along each axis, to convolve them."""
+    return len(layers) == 3 and thickness * layers[1] <= rows
 
 
 _THINNEST = 8
